@@ -1,0 +1,157 @@
+//! Leases, reservations and bindings: which client holds which address, and what we know about it.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::net::Mac;
+use super::time::Wall;
+
+/// Who a lease belongs to (DH-221): the client identifier if one was sent, else the hardware address.
+/// The two kinds never mix.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClientKey {
+    /// Option 61, all of its bytes including the type octet.
+    Id(Vec<u8>),
+    /// Hardware type and chaddr (RFC 2131).
+    Hw(u8, Vec<u8>),
+}
+
+impl fmt::Debug for ClientKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, bytes) = match self {
+            ClientKey::Id(bytes) => ("id", bytes),
+            ClientKey::Hw(_, bytes) => ("hw", bytes),
+        };
+        write!(f, "{kind}:")?;
+        bytes.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+/// Why a lease entry was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    New,
+    Renew,
+    Rebind,
+    Reboot,
+}
+
+/// Why a lease ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    Released,
+    Expired,
+    /// The address was found in use by another station; it stays quarantined until the given time.
+    Declined {
+        until: Wall,
+    },
+    /// An administrator or a moved reservation took it away.
+    Revoked,
+}
+
+/// One granted address, as it stands after its last grant or extension.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    pub ip: IpAddr,
+    /// Name of the network (link) that the address lives on: addresses may overlap between networks.
+    pub network: String,
+    pub subnet: IpNet,
+    pub client: ClientKey,
+    /// The client's hardware address, if it has one of six octets.
+    pub mac: Option<Mac>,
+    /// Raw option 61.
+    pub client_id: Option<Vec<u8>>,
+    /// Raw option 12 without trailing NULs.
+    pub hostname: Option<Vec<u8>>,
+    /// The name chosen for this lease: lower-case, no final dot. A, AAAA and PTR are derived from it.
+    pub fqdn: Option<String>,
+    /// Raw option 60.
+    pub vendor_class: Option<Vec<u8>>,
+    /// Raw option 77.
+    pub user_class: Option<Vec<u8>>,
+    /// Option 55, in the client's order.
+    pub requested: Vec<u8>,
+    /// Raw option 82 as received, kept for renewals that come without it.
+    pub relay_info: Option<Vec<u8>>,
+    /// Option 82 sub-option 1.
+    pub circuit_id: Option<Vec<u8>>,
+    /// Option 82 sub-option 2.
+    pub remote_id: Option<Vec<u8>>,
+    /// Address of the relay (giaddr), if the client is behind one.
+    pub relay: Option<IpAddr>,
+    /// Interface that the request arrived on.
+    pub interface: String,
+    pub began: Wall,
+    /// End of the lease; [`Wall::NEVER`] for an infinite one.
+    pub expires: Wall,
+    pub cause: Cause,
+}
+
+/// What selects a reservation (DH-307).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ReservationKey {
+    Mac(Mac),
+    ClientId(Vec<u8>),
+    CircuitId(Vec<u8>),
+}
+
+/// Who made an object, and so who may change it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// A configuration file; the text is `file:line`.
+    Config(String),
+    /// A host of that id, through CLAWS.
+    Host(String),
+    /// A user of the API, UI or command line.
+    User(String),
+}
+
+/// An address, name or options that wait for one client. Objects from the configuration live in the
+/// policy only; the others are in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    pub id: String,
+    /// The network it is for; `None` holds wherever the address fits.
+    pub network: Option<String>,
+    /// Any of these selects it.
+    pub keys: Vec<ReservationKey>,
+    pub ip: Option<IpAddr>,
+    /// Fully qualified, lower-case, no final dot; or a single label, completed with the network's domain.
+    pub name: Option<String>,
+    /// DHCPv4 options that override all others, as (code, wire bytes).
+    pub options: Vec<(u8, Vec<u8>)>,
+    pub origin: Origin,
+}
+
+/// What provisioning may know about the holder of an address: read from the lease, or from the kernel's
+/// neighbour table where we did not lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    pub ip: IpAddr,
+    pub mac: Option<Mac>,
+    pub network: String,
+    pub subnet: Option<IpNet>,
+    pub interface: String,
+    pub relay: Option<IpAddr>,
+    pub client_id: Option<Vec<u8>>,
+    pub hostname: Option<Vec<u8>>,
+    pub vendor_class: Option<Vec<u8>>,
+    pub user_class: Option<Vec<u8>>,
+    pub requested: Vec<u8>,
+    pub circuit_id: Option<Vec<u8>>,
+    pub remote_id: Option<Vec<u8>>,
+    pub expires: Wall,
+    /// Grows whenever the address changes hands.
+    pub generation: u64,
+    pub source: BindingSource,
+}
+
+/// How a binding is known (evidence 3 to 6 of the provisioning reference).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BindingSource {
+    Lease,
+    Static,
+    Neighbour,
+}

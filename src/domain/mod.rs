@@ -1,0 +1,15 @@
+//! Pure decisions and the types that they are made of. Nothing here does IO, reads a clock or draws
+//! a random number: such things come in as arguments (invariant I1, `tests/architecture.rs`).
+
+/// The closed list of durable facts.
+pub mod change;
+/// Phones as provisioning knows them: devices and their configs.
+pub mod device;
+/// Hosts that an administrator declared through CLAWS.
+pub mod host;
+/// Leases, reservations, bindings and who they belong to.
+pub mod lease;
+/// Hardware addresses.
+pub mod net;
+/// Wall and monotonic time as values.
+pub mod time;

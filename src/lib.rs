@@ -1,0 +1,11 @@
+//! lanlord, the lord of the LAN's leases: one daemon, one log, many views.
+//!
+//! The map. Data moves from the IO shells (`server`) through use cases (`service`) and pure decisions
+//! (`domain`) into the ledger (`store`), and back out through views. See `ARCHITECTURE.md`.
+
+/// Wall and monotonic time: the only reader of the system's clocks.
+pub mod clock;
+/// Pure decisions and types: leases, names, phones, events. No IO, no clock, no randomness.
+pub mod domain;
+/// The journal-first ledger and its tables: the only writer, the only user of SQL.
+pub mod store;
