@@ -7,5 +7,7 @@
 pub mod clock;
 /// Pure decisions and types: leases, names, phones, events. No IO, no clock, no randomness.
 pub mod domain;
+/// Sockets and interface facts: the only module that speaks to the kernel's network API.
+pub mod net;
 /// The journal-first ledger and its tables: the only writer, the only user of SQL.
 pub mod store;

@@ -1,0 +1,116 @@
+//! The kernel's neighbour table as a stream of facts: a dump first, then every change (PR-5).
+
+use std::net::IpAddr;
+
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
+use rtnetlink::packet_core::NetlinkPayload;
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
+use rtnetlink::{Handle, MulticastGroup};
+
+use super::NetError;
+use crate::domain::net::Mac;
+
+/// What the kernel holds for one address on one interface; `mac` is `None` when it holds nothing usable
+/// (all states but FAILED, INCOMPLETE and NOARP are).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Neighbour {
+    pub ifindex: u32,
+    pub ip: IpAddr,
+    pub mac: Option<Mac>,
+}
+
+/// One step of the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The whole table: at first, and whenever changes were lost.
+    Table(Vec<Neighbour>),
+    Changed(Neighbour),
+}
+
+/// The stream; ends its netlink connection when dropped.
+pub struct Neighbours {
+    handle: Handle,
+    // rtnetlink's own queue: it holds at most what the kernel's bounded socket buffer lets through
+    notices: BoxStream<'static, NetlinkPayload<RouteNetlinkMessage>>,
+    connection: tokio::task::JoinHandle<()>,
+    dump: bool,
+}
+
+impl Neighbours {
+    /// Starts to listen; the first [`next`](Self::next) is the whole table.
+    pub fn open() -> Result<Neighbours, NetError> {
+        let (connection, handle, notices) = rtnetlink::new_multicast_connection(&[MulticastGroup::Neigh])
+            .map_err(NetError::io("follow neighbours by netlink"))?;
+        let notices = notices.map(|(message, _)| message.payload).boxed();
+        Ok(Neighbours { handle, notices, connection: tokio::spawn(connection), dump: true })
+    }
+
+    /// The next fact; `None` when the kernel's end is gone.
+    pub async fn next(&mut self) -> Option<Result<Notice, NetError>> {
+        loop {
+            if self.dump {
+                let table = self.table().await;
+                self.dump = table.is_err();
+                return Some(table.map(Notice::Table).map_err(NetError::io("read neighbours by netlink")));
+            }
+            match self.notices.next().await? {
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNeighbour(m)) => {
+                    if let Some(n) = neighbour(&m) {
+                        return Some(Ok(Notice::Changed(n)));
+                    }
+                }
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelNeighbour(m)) => {
+                    if let Some(n) = neighbour(&m) {
+                        return Some(Ok(Notice::Changed(Neighbour { mac: None, ..n })));
+                    }
+                }
+                NetlinkPayload::Overrun(_) => self.dump = true,
+                _ => {}
+            }
+        }
+    }
+
+    async fn table(&self) -> std::io::Result<Vec<Neighbour>> {
+        let all: Vec<NeighbourMessage> =
+            self.handle.neighbours().get().execute().try_collect().await.map_err(std::io::Error::other)?;
+        Ok(all.iter().filter_map(neighbour).filter(|n| n.mac.is_some()).collect())
+    }
+}
+
+impl Drop for Neighbours {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+/// `None` for what is no IP neighbour, such as a bridge's forwarding entry.
+fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
+    use NeighbourState::{Failed, Incomplete, Noarp, None as Nothing};
+    let usable = !matches!(message.header.state, Failed | Incomplete | Noarp | Nothing);
+    let (mut ip, mut mac) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => ip = Some(IpAddr::V4(*v4)),
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => ip = Some(IpAddr::V6(*v6)),
+            NeighbourAttribute::LinkLayerAddress(bytes) => mac = <[u8; 6]>::try_from(&bytes[..]).ok().map(Mac),
+            _ => {}
+        }
+    }
+    let mac = mac.filter(|m| usable && m.is_identity());
+    Some(Neighbour { ifindex: message.header.ifindex, ip: ip?, mac })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn begins_with_the_whole_table() {
+        let mut stream = Neighbours::open().unwrap();
+        let first = tokio::time::timeout(std::time::Duration::from_secs(5), stream.next()).await.unwrap();
+        let Some(Ok(Notice::Table(table))) = first else { panic!("{first:?}") };
+        assert!(table.iter().all(|n| n.mac.is_some_and(Mac::is_identity)));
+    }
+}
