@@ -1,6 +1,18 @@
-# The commands of the README. Each installs what it needs on a Debian 12 with the Rust toolchain.
-.PHONY: test
-test:
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
-	cargo test --locked
+# The commands of the README. Each installs what it needs on a Debian 12 with the Rust toolchain, as root.
+# The bounds can be raised from outside: `make soak KILLS=1000`, `make bench ROUNDS=9 SECONDS=30`.
+
+.PHONY: test deb setup help
+
+help:
+	@echo "make test          everything, from nothing: format, lints, tests, lab, package"
+	@echo "make demo [ONCE=1] a private virtual LAN with phones, a PC and lanlord between them"
+	@echo "make bench         lanlord beside Kea, dnsmasq and NSD; writes benches/RESULTS.md"
+	@echo "make soak          the tests at full size (hours): SEEDS, KILLS, RACE, ... override"
+	@echo "make fuzz          every fuzz target for FUZZ_SECONDS (60) each"
+	@echo "make deb           target/debian/lanlord_*.deb"
+
+setup:
+	packaging/setup.sh test
+
+test: setup
+	tests/run.sh
