@@ -5,6 +5,8 @@
 pub mod change;
 /// Phones as provisioning knows them: devices and their configs.
 pub mod device;
+/// Names: what they may be, who gets which, zones and lookup in them.
+pub mod dns;
 /// Hosts that an administrator declared through CLAWS.
 pub mod host;
 /// Leases, reservations, bindings and who they belong to.
