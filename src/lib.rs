@@ -9,5 +9,9 @@ pub mod clock;
 pub mod domain;
 /// Sockets and interface facts: the only module that speaks to the kernel's network API.
 pub mod net;
+/// IO shells: packets, messages and requests in, answers out.
+pub mod server;
+/// Use cases over the ledger, without protocol types.
+pub mod service;
 /// The journal-first ledger and its tables: the only writer, the only user of SQL.
 pub mod store;

@@ -72,6 +72,11 @@ impl Neighbours {
         }
     }
 
+    /// Makes the next fact the whole table again.
+    pub fn reread(&mut self) {
+        self.dump = true;
+    }
+
     async fn table(&self) -> std::io::Result<Vec<Neighbour>> {
         let all: Vec<NeighbourMessage> =
             self.handle.neighbours().get().execute().try_collect().await.map_err(std::io::Error::other)?;

@@ -1,0 +1,288 @@
+//! Who holds an address: ip → identity, read from the leases as they are committed, and from the kernel's
+//! neighbour table where we did not lease (evidence 3 and 6 of the provisioning reference).
+//!
+//! Owns the answer to "whose address is this, now". Refuses to guess: two candidates, or a lease that the
+//! neighbour table contradicts, are nobody. Opens no socket: `server/neighbours` pushes the table in
+//! through [`Neighbourhood`] and answers its questions.
+//!
+//! A binding is readable when [`View::apply`] returns, so before the ACK leaves (I4, PR-3), and is gone in
+//! the same commit that ends its lease (PR-4). Reads take no lock: about 0.1 µs.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::domain::change::Change;
+use crate::domain::lease::{Binding, BindingSource, ClientKey, Lease};
+use crate::domain::net::Mac;
+use crate::domain::time::Wall;
+use crate::store::{Entry, View};
+
+/// A hash table whose readers take no lock and whose writers copy one bucket.
+mod buckets;
+/// The mirror of the kernel's neighbour table.
+pub mod neighbourhood;
+
+use buckets::Buckets;
+pub use neighbourhood::{Ask, Neighbourhood, Station};
+
+/// Longest wait for the neighbour table (PR-5).
+pub const PATIENCE: Duration = Duration::from_millis(200);
+/// About sixty addresses a bucket at a million leases.
+const LEASE_BUCKETS: usize = 1 << 14;
+
+/// What is known about the holder of an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    Bound(Arc<Binding>),
+    /// The address was leased to another station than the one that answers for it on the wire.
+    Conflict {
+        leased: Mac,
+        seen: Mac,
+    },
+    /// Two or more live bindings match: overlapping address plans (PR-2).
+    Ambiguous,
+    Unknown,
+}
+
+#[derive(Clone)]
+struct Slot {
+    client: ClientKey,
+    binding: Arc<Binding>,
+}
+
+/// Look-ups that ended without an answer, by reason.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub conflict: AtomicU64,
+    pub ambiguous: AtomicU64,
+    pub unknown: AtomicU64,
+}
+
+/// The bindings. One per daemon, shared.
+pub struct Bindings {
+    leases: Arc<Buckets<Slot>>,
+    neighbours: Arc<Neighbourhood>,
+    clock: Arc<dyn Clock>,
+    counters: Counters,
+}
+
+impl Bindings {
+    pub fn new(clock: Arc<dyn Clock>) -> Arc<Bindings> {
+        Arc::new(Bindings {
+            leases: Arc::new(Buckets::new(LEASE_BUCKETS)),
+            neighbours: Arc::new(Neighbourhood::default()),
+            clock,
+            counters: Counters::default(),
+        })
+    }
+
+    /// The write side, for `Ledger::start`; make it once.
+    pub fn view(&self) -> Box<dyn View> {
+        Box::new(Feed { leases: self.leases.clone() })
+    }
+
+    /// Where the neighbour mirror writes, and learns what to ask for.
+    pub fn neighbours(&self) -> Arc<Neighbourhood> {
+        self.neighbours.clone()
+    }
+
+    /// The holder of `ip`, seen from `interface` (the one that the request arrived on; `None`: unknown, then
+    /// only an address that exists once has a holder). Never waits; a neighbour entry that the kernel is
+    /// just replacing may read as a conflict, so requests are attributed with [`resolve`](Self::resolve).
+    pub fn by_ip(&self, interface: Option<&str>, ip: IpAddr) -> Option<Arc<Binding>> {
+        self.count(self.look(interface, ip))
+    }
+
+    /// As [`by_ip`](Self::by_ip), but an on-link address without neighbour entry, or with one that
+    /// contradicts the lease, is asked for, and the answer waited for up to [`PATIENCE`].
+    pub async fn resolve(&self, interface: Option<&str>, ip: IpAddr) -> Option<Arc<Binding>> {
+        let holder = self.settle(interface, ip).await;
+        self.count(holder)
+    }
+
+    /// What [`resolve`](Self::resolve) is based on, with the reason for no answer.
+    pub async fn settle(&self, interface: Option<&str>, ip: IpAddr) -> Holder {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let mut asked = false;
+        loop {
+            let changed = self.neighbours.changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let holder = self.look(interface, ip);
+            let Some(on) = self.unsettled(&holder, interface, ip) else { return holder };
+            if !asked && !self.neighbours.ask(Ask { interface: on, ip }) {
+                return holder;
+            }
+            asked = true;
+            if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                return self.look(interface, ip);
+            }
+        }
+    }
+
+    /// As [`by_ip`](Self::by_ip), with the reason for no answer.
+    pub fn look(&self, interface: Option<&str>, ip: IpAddr) -> Holder {
+        match self.leased(interface, ip) {
+            Ok(Some(binding)) => self.compared(binding),
+            Ok(None) => self.neighbour(interface, ip),
+            Err(Ambiguous) => Holder::Ambiguous,
+        }
+    }
+
+    /// How often a look-up ended without an answer: metric, labels, value.
+    #[allow(clippy::type_complexity)] // the shape that all services render their counters in
+    pub fn counters(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>, u64)> {
+        let c = &self.counters;
+        [("conflict", &c.conflict), ("ambiguous", &c.ambiguous), ("unknown", &c.unknown)]
+            .map(|(reason, n)| {
+                ("lanlord_bindings_unidentified_total", vec![("reason", reason)], n.load(Ordering::Relaxed))
+            })
+            .into()
+    }
+
+    /// PR-2: by receiving interface; else, for routed sources, by the one routing domain that there is.
+    fn leased(&self, interface: Option<&str>, ip: IpAddr) -> Result<Option<Arc<Binding>>, Ambiguous> {
+        let now = self.clock.wall();
+        let slots = self.leases.read(ip);
+        let live = || slots.iter().map(|s| &s.binding).filter(|b| b.expires > now);
+        let Some(interface) = interface else { return only(live()) };
+        if let Some(found) = only(live().filter(|b| b.interface == interface))? {
+            return Ok(Some(found));
+        }
+        if self.neighbours.segment(Some(interface), ip).is_some() {
+            return Ok(None);
+        }
+        only(live().filter(|b| b.relay.is_some()))
+    }
+
+    /// PR-5: the answer will go to the neighbour entry's MAC, so a lease of another MAC identifies nobody.
+    fn compared(&self, binding: Arc<Binding>) -> Holder {
+        match (binding.mac, self.neighbours.mac(&binding.interface, binding.ip)) {
+            (Some(leased), Some(seen)) if leased != seen => Holder::Conflict { leased, seen },
+            _ => Holder::Bound(binding),
+        }
+    }
+
+    fn neighbour(&self, interface: Option<&str>, ip: IpAddr) -> Holder {
+        let mut found = self.neighbours.stations(ip);
+        found.retain(|s| interface.is_none_or(|i| i == &*s.interface));
+        match &found[..] {
+            [] => Holder::Unknown,
+            [station] => Holder::Bound(Arc::new(from_neighbour(ip, station, &self.neighbours))),
+            _ => Holder::Ambiguous,
+        }
+    }
+
+    /// The interface to ask on, if the neighbour table may still change this answer.
+    fn unsettled(&self, holder: &Holder, interface: Option<&str>, ip: IpAddr) -> Option<Arc<str>> {
+        match holder {
+            Holder::Bound(b) if b.source == BindingSource::Lease => {
+                let seen = self.neighbours.mac(&b.interface, ip).is_some();
+                if seen { None } else { self.neighbours.segment(Some(&b.interface), ip) }
+            }
+            Holder::Bound(_) | Holder::Ambiguous => None,
+            Holder::Conflict { .. } | Holder::Unknown => self.neighbours.segment(interface, ip),
+        }
+    }
+
+    fn count(&self, holder: Holder) -> Option<Arc<Binding>> {
+        let counter = match holder {
+            Holder::Bound(binding) => return Some(binding),
+            Holder::Conflict { .. } => &self.counters.conflict,
+            Holder::Ambiguous => &self.counters.ambiguous,
+            Holder::Unknown => &self.counters.unknown,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
+
+struct Ambiguous;
+
+/// The only item, if there are not two.
+fn only<'a>(mut found: impl Iterator<Item = &'a Arc<Binding>>) -> Result<Option<Arc<Binding>>, Ambiguous> {
+    match (found.next(), found.next()) {
+        (first, None) => Ok(first.cloned()),
+        _ => Err(Ambiguous),
+    }
+}
+
+fn from_neighbour(ip: IpAddr, station: &Station, neighbours: &Neighbourhood) -> Binding {
+    Binding {
+        ip,
+        mac: Some(station.mac),
+        network: String::new(),
+        subnet: neighbours.prefix(&station.interface, ip),
+        interface: station.interface.to_string(),
+        relay: None,
+        client_id: None,
+        hostname: None,
+        vendor_class: None,
+        user_class: None,
+        requested: Vec::new(),
+        circuit_id: None,
+        remote_id: None,
+        expires: Wall::NEVER,
+        generation: station.generation,
+        source: BindingSource::Neighbour,
+    }
+}
+
+fn from_lease(lease: &Lease, generation: u64) -> Binding {
+    Binding {
+        ip: lease.ip,
+        mac: lease.mac,
+        network: lease.network.clone(),
+        subnet: Some(lease.subnet),
+        interface: lease.interface.clone(),
+        relay: lease.relay,
+        client_id: lease.client_id.clone(),
+        hostname: lease.hostname.clone(),
+        vendor_class: lease.vendor_class.clone(),
+        user_class: lease.user_class.clone(),
+        requested: lease.requested.clone(),
+        circuit_id: lease.circuit_id.clone(),
+        remote_id: lease.remote_id.clone(),
+        expires: lease.expires,
+        generation,
+        source: BindingSource::Lease,
+    }
+}
+
+/// The view: its writes are what readers see.
+struct Feed {
+    leases: Arc<Buckets<Slot>>,
+}
+
+impl View for Feed {
+    fn apply(&mut self, batch: &[Entry]) {
+        for entry in batch {
+            match &entry.change {
+                Change::LeaseGranted(lease) => self.granted(lease, entry.seq),
+                Change::LeaseEnded { network, ip, .. } | Change::Quarantined { network, ip, .. } => {
+                    self.leases.remove(*ip, |slot| slot.binding.network == *network);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Feed {
+    /// The generation is the number of the entry that made this client the holder.
+    fn granted(&mut self, lease: &Lease, seq: u64) {
+        let same = |slot: &Slot| slot.binding.network == lease.network;
+        let generation = match self.leases.read(lease.ip).iter().find(|s| same(s)) {
+            Some(slot) if slot.client == lease.client && slot.binding.mac == lease.mac => slot.binding.generation,
+            _ => seq,
+        };
+        let binding = Arc::new(from_lease(lease, generation));
+        self.leases.put(lease.ip, Slot { client: lease.client.clone(), binding }, same);
+    }
+}
+
+#[cfg(test)]
+mod tests;

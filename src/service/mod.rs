@@ -1,0 +1,4 @@
+//! Use cases: asynchronous, without protocol types. Each owns its read side, fed by the ledger.
+
+/// Who holds an address: ip → identity.
+pub mod bindings;
