@@ -16,3 +16,7 @@ setup:
 
 test: setup
 	tests/run.sh
+
+deb:
+	packaging/setup.sh deb
+	packaging/deb.sh
