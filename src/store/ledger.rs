@@ -2,12 +2,15 @@
 //! durable, the views take the entries in, the waiters are released, the entries are published.
 //! Owns the sequence numbers. Refuses to know what a change means.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use super::entries;
 use crate::clock::Clock;
 use crate::domain::change::{Change, Claim};
 use crate::domain::time::Wall;
@@ -18,6 +21,11 @@ pub const QUEUE: usize = 4096;
 pub const BATCH_CHANGES: usize = 256;
 /// Changes in one atomic proposal.
 pub const PROPOSAL_CHANGES: usize = 50_000;
+/// Bytes of one atomic proposal, as it stands in the journal.
+pub const PROPOSAL_BYTES: usize = 32 << 20;
+/// How long nobody must have waited before the tables are folded: a burst's next request is not to
+/// find the disk busy with them.
+const IDLE: Duration = Duration::from_millis(5);
 
 /// One durable fact with its place in the total order.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,10 +36,18 @@ pub struct Entry {
     pub change: Change,
 }
 
+/// What becomes one row of the journal: never empty, in seq order, committed at one time.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    pub entries: Arc<[Entry]>,
+    /// Each entry's change as [`entries::encode`] wrote it.
+    pub texts: Vec<Box<str>>,
+}
+
 /// What the ledger needs of a disk. The batch is durable when `append` returns.
 pub trait Port: Send + 'static {
-    /// Makes one batch durable as one row; `entries` are in seq order and never empty.
-    fn append(&mut self, entries: &[Entry]) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// Makes one batch durable as one row.
+    fn append(&mut self, batch: Batch) -> impl Future<Output = Result<(), PortError>> + Send;
     /// Brings the tables up behind the journal, a bounded piece of work; true if more is left to do.
     /// Called only while nobody waits, or when the unfolded tail is too long.
     fn fold(&mut self) -> impl Future<Output = Result<bool, PortError>> + Send;
@@ -63,6 +79,8 @@ pub struct Recovered {
     pub head: u64,
     /// Random per database and per restore.
     pub epoch: String,
+    /// What was found damaged and set aside, for the administrator: one sentence each.
+    pub findings: Vec<String>,
 }
 
 /// Something that many read and that only the ledger changes.
@@ -129,12 +147,52 @@ pub enum CommitError {
     Port(PortError),
     #[error("{0} changes in one commit; at most {PROPOSAL_CHANGES} are possible")]
     TooLarge(usize),
+    #[error("{0} bytes in one commit; at most {PROPOSAL_BYTES} are possible")]
+    TooLong(usize),
+    /// The change cannot be written down.
+    #[error(transparent)]
+    Unwritable(#[from] entries::EntryError),
 }
 
 type Answer = oneshot::Sender<Result<Outcome, CommitError>>;
 enum Order {
-    Propose(Proposal, Answer),
+    Propose(Encoded, Answer),
     Stop(oneshot::Sender<()>),
+}
+
+/// A proposal whose changes are already written out, by whoever proposed it.
+struct Encoded {
+    changes: Vec<(Change, Box<str>)>,
+    vote: Option<Vote>,
+    otherwise: Vec<(Change, Box<str>)>,
+}
+
+impl Encoded {
+    fn new(proposal: Proposal) -> Result<Encoded, CommitError> {
+        let Proposal { changes, vote, otherwise } = proposal;
+        Ok(Encoded { changes: encoded(changes)?, vote, otherwise: encoded(otherwise)? })
+    }
+
+    fn claims(&self) -> impl Iterator<Item = Claim> {
+        self.changes.iter().flat_map(|(change, _)| change.claims())
+    }
+}
+
+fn encoded(changes: Vec<Change>) -> Result<Vec<(Change, Box<str>)>, CommitError> {
+    if changes.len() > PROPOSAL_CHANGES {
+        return Err(CommitError::TooLarge(changes.len()));
+    }
+    let mut bytes = 0;
+    let mut out = Vec::with_capacity(changes.len());
+    for change in changes {
+        let text = entries::encode(&change)?.into_boxed_str();
+        bytes += text.len();
+        if bytes > PROPOSAL_BYTES {
+            return Err(CommitError::TooLong(bytes));
+        }
+        out.push((change, text));
+    }
+    Ok(out)
 }
 
 /// Handle to the writer.
@@ -147,7 +205,7 @@ pub struct Ledger {
 }
 
 /// Ends when the writer ended: `Ok` after [`Ledger::stop`], `Err` when the disk cannot be trusted any
-/// more and the process must end.
+/// more and the process must end. If the sender is gone, a view panicked: the process must end as well.
 pub type WriterEnd = oneshot::Receiver<Result<(), PortError>>;
 
 impl Ledger {
@@ -166,7 +224,7 @@ impl Ledger {
         let head = Arc::new(AtomicU64::new(recovered.head));
         let ledger = Ledger { orders, published: published.clone(), head: head.clone(), epoch: recovered.epoch.into() };
         let (ended, end) = oneshot::channel();
-        let writer = Writer { port, queue, views, clock, head, published, held: None };
+        let writer = Writer { port, queue, views, clock, head, published, held: VecDeque::new() };
         tokio::spawn(async move {
             let _ = ended.send(writer.run().await);
         });
@@ -188,10 +246,7 @@ impl Ledger {
 
     /// Queues without waiting: proposals are decided in the order of these calls.
     pub fn submit(&self, proposal: Proposal) -> Result<oneshot::Receiver<Result<Outcome, CommitError>>, CommitError> {
-        let count = proposal.changes.len().max(proposal.otherwise.len());
-        if count > PROPOSAL_CHANGES {
-            return Err(CommitError::TooLarge(count));
-        }
+        let proposal = Encoded::new(proposal)?;
         let (answer, receiver) = oneshot::channel();
         self.orders.try_send(Order::Propose(proposal, answer)).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => CommitError::Full,
@@ -237,59 +292,49 @@ struct Writer<P> {
     clock: Arc<dyn Clock>,
     head: Arc<AtomicU64>,
     published: broadcast::Sender<Arc<[Entry]>>,
-    /// A proposal that had to wait for the batch before it.
-    held: Option<Order>,
+    /// Orders that were taken off the queue and have to wait for the next batch.
+    held: VecDeque<Order>,
 }
 
 /// A batch under construction.
-#[derive(Default)]
-struct Batch {
+struct Draft {
+    at: Wall,
     entries: Vec<Entry>,
+    texts: Vec<Box<str>>,
     claims: HashSet<Claim>,
     waiting: Vec<(Answer, Outcome)>,
 }
 
 impl<P: Port> Writer<P> {
     async fn run(mut self) -> Result<(), PortError> {
-        loop {
-            let Some(order) = self.next().await? else { return self.port.close().await };
-            let mut batch = Batch::default();
-            let mut stop = self.take(order, &mut batch);
-            while stop.is_none() && batch.entries.len() < BATCH_CHANGES {
-                let Ok(order) = self.queue.try_recv() else { break };
-                if Self::must_wait(&order, &batch) {
-                    self.held = Some(order);
-                    break;
-                }
-                stop = self.take(order, &mut batch);
-            }
-            self.write(batch).await?;
+        while let Some(order) = self.next().await? {
+            let (draft, stop) = self.gather(order);
+            self.write(draft).await?;
             if let Some(done) = stop {
                 self.queue.close();
-                while self.port.fold().await? {}
+                while self.fold().await? {}
                 let closed = self.port.close().await;
                 let _ = done.send(());
                 return closed;
             }
         }
+        self.port.close().await
     }
 
     /// The next order; folds while nobody waits.
     async fn next(&mut self) -> Result<Option<Order>, PortError> {
-        if let Some(order) = self.held.take() {
-            return Ok(Some(order));
-        }
+        let mut idle = IDLE;
         loop {
             if self.port.must_fold() {
                 self.fold().await?;
             }
-            match self.queue.try_recv() {
-                Ok(order) => return Ok(Some(order)),
-                Err(mpsc::error::TryRecvError::Disconnected) => return Ok(None),
-                Err(mpsc::error::TryRecvError::Empty) => {}
+            if let Some(order) = self.held.pop_front() {
+                return Ok(Some(order));
             }
-            if !self.fold().await? {
-                return Ok(self.queue.recv().await);
+            match tokio::time::timeout(idle, self.queue.recv()).await {
+                Ok(order) => return Ok(order),
+                Err(_) if self.fold().await? => idle = Duration::ZERO,
+                Err(_) => return Ok(self.queue.recv().await),
             }
         }
     }
@@ -305,52 +350,54 @@ impl<P: Port> Writer<P> {
         }
     }
 
-    /// A vote must see every change that could matter to it applied.
-    fn must_wait(order: &Order, batch: &Batch) -> bool {
-        let Order::Propose(proposal, _) = order else { return false };
-        proposal.vote.is_some()
-            && proposal.changes.iter().flat_map(Change::claims).any(|claim| batch.claims.contains(&claim))
+    /// Takes in what waits, up to the bound, without sleeping for more.
+    fn gather(&mut self, first: Order) -> (Draft, Option<oneshot::Sender<()>>) {
+        let at = self.clock.wall();
+        let mut draft =
+            Draft { at, entries: Vec::new(), texts: Vec::new(), claims: HashSet::new(), waiting: Vec::new() };
+        let mut stop = self.take(first, &mut draft);
+        while stop.is_none() && draft.entries.len() < BATCH_CHANGES {
+            let Some(order) = self.held.pop_front().or_else(|| self.queue.try_recv().ok()) else { break };
+            if must_wait(&order, &draft) {
+                self.held.push_front(order);
+                break;
+            }
+            stop = self.take(order, &mut draft);
+        }
+        (draft, stop)
     }
 
-    fn take(&mut self, order: Order, batch: &mut Batch) -> Option<oneshot::Sender<()>> {
+    fn take(&mut self, order: Order, draft: &mut Draft) -> Option<oneshot::Sender<()>> {
         let (proposal, answer) = match order {
             Order::Stop(done) => return Some(done),
             Order::Propose(proposal, answer) => (proposal, answer),
         };
-        let at = self.clock.wall();
-        let verdict = proposal.vote.map_or(Ok(()), |vote| vote(at));
-        let (changes, refusal) = match verdict {
+        let (changes, refusal) = match proposal.vote.map_or(Ok(()), |vote| ask(vote, draft.at)) {
             Ok(()) => (proposal.changes, None),
             Err(refusal) => (proposal.otherwise, Some(refusal)),
         };
-        let seq = self.head.load(Ordering::Acquire) + batch.entries.len() as u64 + 1;
-        let committed = Committed { seq, at };
+        let seq = self.head.load(Ordering::Acquire) + draft.entries.len() as u64 + 1;
+        let committed = Committed { seq, at: draft.at };
         let outcome = match refusal {
             None => Outcome::Committed(committed),
             Some(refusal) => Outcome::Refused { refusal, committed: (!changes.is_empty()).then_some(committed) },
         };
-        for (i, change) in changes.into_iter().enumerate() {
-            batch.claims.extend(change.claims());
-            batch.entries.push(Entry { seq: seq + i as u64, at, change });
+        for (i, (change, text)) in changes.into_iter().enumerate() {
+            draft.claims.extend(change.claims());
+            draft.entries.push(Entry { seq: seq + i as u64, at: draft.at, change });
+            draft.texts.push(text);
         }
-        batch.waiting.push((answer, outcome));
+        draft.waiting.push((answer, outcome));
         None
     }
 
-    async fn write(&mut self, batch: Batch) -> Result<(), PortError> {
-        let Batch { entries, waiting, .. } = batch;
+    /// Durable, then in the views, then released, then published.
+    async fn write(&mut self, draft: Draft) -> Result<(), PortError> {
+        let Draft { entries, texts, claims, waiting, .. } = draft;
+        let entries: Arc<[Entry]> = entries.into();
         if !entries.is_empty() {
-            if let Err(error) = self.port.append(&entries).await {
-                for (answer, _) in waiting {
-                    let _ = answer.send(Err(CommitError::Port(error.clone())));
-                }
-                return match error {
-                    PortError::Refused(why) => {
-                        tracing::error!(%why, "a batch could not be committed");
-                        Ok(())
-                    }
-                    fatal @ PortError::Fatal(_) => Err(fatal),
-                };
+            if let Err(error) = self.port.append(Batch { entries: entries.clone(), texts }).await {
+                return self.refused(error, claims, waiting);
             }
             self.views.iter_mut().for_each(|view| view.apply(&entries));
             self.head.fetch_add(entries.len() as u64, Ordering::AcqRel);
@@ -359,8 +406,56 @@ impl<P: Port> Writer<P> {
             let _ = answer.send(Ok(outcome));
         }
         if !entries.is_empty() {
-            let _ = self.published.send(entries.into());
+            let _ = self.published.send(entries);
         }
         Ok(())
     }
+
+    /// The batch is lost, and with it what was decided on the assumption that it would be there: every
+    /// waiting proposal that meets its claims. The newest is told first, so that whoever owns an address
+    /// unwinds in the reverse of the order in which it decided.
+    fn refused(
+        &mut self,
+        error: PortError,
+        mut lost: HashSet<Claim>,
+        waiting: Vec<(Answer, Outcome)>,
+    ) -> Result<(), PortError> {
+        let mut failed: Vec<Answer> = waiting.into_iter().map(|(answer, _)| answer).collect();
+        let queued = self.held.drain(..).chain(std::iter::from_fn(|| self.queue.try_recv().ok())).collect::<Vec<_>>();
+        for order in queued {
+            match order {
+                Order::Propose(proposal, answer) if proposal.claims().any(|claim| lost.contains(&claim)) => {
+                    lost.extend(proposal.claims());
+                    failed.push(answer);
+                }
+                other => self.held.push_back(other),
+            }
+        }
+        for answer in failed.into_iter().rev() {
+            let _ = answer.send(Err(CommitError::Port(error.clone())));
+        }
+        match error {
+            PortError::Refused(why) => {
+                tracing::error!(%why, "a batch could not be committed");
+                Ok(())
+            }
+            fatal @ PortError::Fatal(_) => Err(fatal),
+        }
+    }
 }
+
+/// A vote must see every change that could matter to it applied.
+fn must_wait(order: &Order, draft: &Draft) -> bool {
+    let Order::Propose(proposal, _) = order else { return false };
+    proposal.vote.is_some() && proposal.claims().any(|claim| draft.claims.contains(&claim))
+}
+
+/// A vote that panics is lost: it must not stop the others.
+fn ask(vote: Vote, at: Wall) -> Result<(), Refusal> {
+    catch_unwind(AssertUnwindSafe(|| vote(at))).unwrap_or_else(|_| {
+        Err(Refusal { code: "internal".to_owned(), message: "the vote on this change panicked".to_owned() })
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::ledger::{Entry, Port, PortError, Recovered};
+use super::ledger::{Batch, Entry, Port, PortError, Recovered};
 
 /// A journal in memory. Clones share it, so that a test can restart a ledger on what an earlier one wrote.
 #[derive(Debug, Clone, Default)]
@@ -16,7 +16,12 @@ impl Memory {
     /// What a restart would find.
     pub fn recovered(&self) -> Recovered {
         let entries = self.entries.lock().expect("no holder panics").clone();
-        Recovered { head: entries.last().map_or(0, |e| e.seq), entries, epoch: "memory".to_owned() }
+        Recovered {
+            head: entries.last().map_or(0, |e| e.seq),
+            entries,
+            epoch: "memory".to_owned(),
+            findings: Vec::new(),
+        }
     }
 
     /// Makes appends fail, or work again.
@@ -26,11 +31,11 @@ impl Memory {
 }
 
 impl Port for Memory {
-    async fn append(&mut self, entries: &[Entry]) -> Result<(), PortError> {
+    async fn append(&mut self, batch: Batch) -> Result<(), PortError> {
         if self.refuse.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(PortError::Refused("the disk is full".to_owned()));
         }
-        self.entries.lock().expect("no holder panics").extend_from_slice(entries);
+        self.entries.lock().expect("no holder panics").extend_from_slice(&batch.entries);
         Ok(())
     }
 

@@ -1,0 +1,267 @@
+//! Entries of leases, quarantined addresses and reservations.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::EntryError;
+use super::values::{hex, mac, net, some_hex};
+use crate::domain::change::Change;
+use crate::domain::lease::{Cause, ClientKey, End, Lease, Origin, Reservation, ReservationKey};
+use crate::domain::time::Wall;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseGranted {
+    ip: IpAddr,
+    network: String,
+    subnet: String,
+    client: Client,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mac: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "some_hex")]
+    client_id: Option<Vec<u8>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "some_hex")]
+    hostname: Option<Vec<u8>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fqdn: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "some_hex")]
+    vendor_class: Option<Vec<u8>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "some_hex")]
+    user_class: Option<Vec<u8>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "hex")]
+    requested: Vec<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "some_hex")]
+    relay_info: Option<Vec<u8>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "some_hex")]
+    circuit_id: Option<Vec<u8>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "some_hex")]
+    remote_id: Option<Vec<u8>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    relay: Option<IpAddr>,
+    interface: String,
+    began: i64,
+    expires: i64,
+    cause: StoredCause,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Client {
+    #[serde(with = "hex")]
+    Id(Vec<u8>),
+    Hw(u8, Hex),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Hex(#[serde(with = "hex")] Vec<u8>);
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredCause {
+    New,
+    Renew,
+    Rebind,
+    Reboot,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseEnded {
+    network: String,
+    ip: IpAddr,
+    end: StoredEnd,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredEnd {
+    Released,
+    Expired,
+    Declined { until: i64 },
+    Revoked,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quarantined {
+    pub network: String,
+    pub ip: IpAddr,
+    pub until: i64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReservationPut {
+    id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    network: Option<String>,
+    keys: Vec<StoredKey>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ip: Option<IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    options: Vec<(u8, Hex)>,
+    origin: StoredOrigin,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredKey {
+    Mac(String),
+    #[serde(with = "hex")]
+    ClientId(Vec<u8>),
+    #[serde(with = "hex")]
+    CircuitId(Vec<u8>),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredOrigin {
+    Config(String),
+    Host(String),
+    User(String),
+}
+
+impl From<&Lease> for LeaseGranted {
+    fn from(lease: &Lease) -> LeaseGranted {
+        LeaseGranted {
+            ip: lease.ip,
+            network: lease.network.clone(),
+            subnet: lease.subnet.to_string(),
+            client: match &lease.client {
+                ClientKey::Id(bytes) => Client::Id(bytes.clone()),
+                ClientKey::Hw(kind, bytes) => Client::Hw(*kind, Hex(bytes.clone())),
+            },
+            mac: lease.mac.map(|m| m.to_string()),
+            client_id: lease.client_id.clone(),
+            hostname: lease.hostname.clone(),
+            fqdn: lease.fqdn.clone(),
+            vendor_class: lease.vendor_class.clone(),
+            user_class: lease.user_class.clone(),
+            requested: lease.requested.clone(),
+            relay_info: lease.relay_info.clone(),
+            circuit_id: lease.circuit_id.clone(),
+            remote_id: lease.remote_id.clone(),
+            relay: lease.relay,
+            interface: lease.interface.clone(),
+            began: lease.began.0,
+            expires: lease.expires.0,
+            cause: match lease.cause {
+                Cause::New => StoredCause::New,
+                Cause::Renew => StoredCause::Renew,
+                Cause::Rebind => StoredCause::Rebind,
+                Cause::Reboot => StoredCause::Reboot,
+            },
+        }
+    }
+}
+
+impl TryFrom<LeaseGranted> for Lease {
+    type Error = EntryError;
+    fn try_from(lease: LeaseGranted) -> Result<Lease, EntryError> {
+        Ok(Lease {
+            ip: lease.ip,
+            network: lease.network,
+            subnet: net(&lease.subnet)?,
+            client: match lease.client {
+                Client::Id(bytes) => ClientKey::Id(bytes),
+                Client::Hw(kind, Hex(bytes)) => ClientKey::Hw(kind, bytes),
+            },
+            mac: lease.mac.as_deref().map(mac).transpose()?,
+            client_id: lease.client_id,
+            hostname: lease.hostname,
+            fqdn: lease.fqdn,
+            vendor_class: lease.vendor_class,
+            user_class: lease.user_class,
+            requested: lease.requested,
+            relay_info: lease.relay_info,
+            circuit_id: lease.circuit_id,
+            remote_id: lease.remote_id,
+            relay: lease.relay,
+            interface: lease.interface,
+            began: Wall(lease.began),
+            expires: Wall(lease.expires),
+            cause: match lease.cause {
+                StoredCause::New => Cause::New,
+                StoredCause::Renew => Cause::Renew,
+                StoredCause::Rebind => Cause::Rebind,
+                StoredCause::Reboot => Cause::Reboot,
+            },
+        })
+    }
+}
+
+impl LeaseEnded {
+    pub fn new(network: &str, ip: IpAddr, end: End) -> LeaseEnded {
+        let end = match end {
+            End::Released => StoredEnd::Released,
+            End::Expired => StoredEnd::Expired,
+            End::Declined { until } => StoredEnd::Declined { until: until.0 },
+            End::Revoked => StoredEnd::Revoked,
+        };
+        LeaseEnded { network: network.to_owned(), ip, end }
+    }
+}
+
+impl From<LeaseEnded> for Change {
+    fn from(ended: LeaseEnded) -> Change {
+        let end = match ended.end {
+            StoredEnd::Released => End::Released,
+            StoredEnd::Expired => End::Expired,
+            StoredEnd::Declined { until } => End::Declined { until: Wall(until) },
+            StoredEnd::Revoked => End::Revoked,
+        };
+        Change::LeaseEnded { network: ended.network, ip: ended.ip, end }
+    }
+}
+
+impl From<&Reservation> for ReservationPut {
+    fn from(r: &Reservation) -> ReservationPut {
+        let key = |key: &ReservationKey| match key {
+            ReservationKey::Mac(mac) => StoredKey::Mac(mac.to_string()),
+            ReservationKey::ClientId(bytes) => StoredKey::ClientId(bytes.clone()),
+            ReservationKey::CircuitId(bytes) => StoredKey::CircuitId(bytes.clone()),
+        };
+        ReservationPut {
+            id: r.id.clone(),
+            network: r.network.clone(),
+            keys: r.keys.iter().map(key).collect(),
+            ip: r.ip,
+            name: r.name.clone(),
+            options: r.options.iter().map(|(code, bytes)| (*code, Hex(bytes.clone()))).collect(),
+            origin: match &r.origin {
+                Origin::Config(at) => StoredOrigin::Config(at.clone()),
+                Origin::Host(id) => StoredOrigin::Host(id.clone()),
+                Origin::User(name) => StoredOrigin::User(name.clone()),
+            },
+        }
+    }
+}
+
+impl TryFrom<ReservationPut> for Reservation {
+    type Error = EntryError;
+    fn try_from(r: ReservationPut) -> Result<Reservation, EntryError> {
+        let key = |key| {
+            Ok(match key {
+                StoredKey::Mac(text) => ReservationKey::Mac(mac(&text)?),
+                StoredKey::ClientId(bytes) => ReservationKey::ClientId(bytes),
+                StoredKey::CircuitId(bytes) => ReservationKey::CircuitId(bytes),
+            })
+        };
+        Ok(Reservation {
+            id: r.id,
+            network: r.network,
+            keys: r.keys.into_iter().map(key).collect::<Result<_, EntryError>>()?,
+            ip: r.ip,
+            name: r.name,
+            options: r.options.into_iter().map(|(code, Hex(bytes))| (code, bytes)).collect(),
+            origin: match r.origin {
+                StoredOrigin::Config(at) => Origin::Config(at),
+                StoredOrigin::Host(id) => Origin::Host(id),
+                StoredOrigin::User(name) => Origin::User(name),
+            },
+        })
+    }
+}
