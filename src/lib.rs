@@ -5,6 +5,8 @@
 
 /// Wall and monotonic time: the only reader of the system's clocks.
 pub mod clock;
+/// Files to meaning: spelling, then typed values, then problems with their place.
+pub mod config;
 /// Pure decisions and types: leases, names, phones, events. No IO, no clock, no randomness.
 pub mod domain;
 /// Sockets and interface facts: the only module that speaks to the kernel's network API.

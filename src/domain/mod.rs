@@ -13,5 +13,7 @@ pub mod host;
 pub mod lease;
 /// Hardware addresses.
 pub mod net;
+/// Phones: from the bytes of a request to the bytes of a file.
+pub mod phone;
 /// Wall and monotonic time as values.
 pub mod time;

@@ -1,0 +1,4 @@
+//! Files to meaning.
+
+/// Phone plugins: directories of match rules, file maps and templates.
+pub mod plugins;
