@@ -1,7 +1,21 @@
 //! The Domain Name System without its sockets. Owns names, zones and the answers that follow from them;
 //! refuses to know where a question came from or when.
 
+/// The algorithm of RFC 1034 §4.3.2 over a snapshot.
+pub mod lookup;
+/// The persistent map that zones are made of.
+pub mod map;
 /// Domain names in wire form, their text form, and reverse names of addresses.
 pub mod name;
 /// Which name a client gets: sanitising, refusals, option 81, the order of candidates.
 pub mod naming;
+/// A name's suffixes and their hashes.
+pub mod path;
+/// Record data between text and wire form.
+pub mod rdata;
+/// Record sets, encoded ahead of time.
+pub mod rrset;
+/// Zones and the snapshot of all of them.
+pub mod zone;
+/// Reading zone files.
+pub mod zonefile;
