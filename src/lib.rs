@@ -3,12 +3,16 @@
 //! The map. Data moves from the IO shells (`server`) through use cases (`service`) and pure decisions
 //! (`domain`) into the ledger (`store`), and back out through views. See `ARCHITECTURE.md`.
 
+/// The command line: clients of the REST API.
+pub mod cli;
 /// Wall and monotonic time: the only reader of the system's clocks.
 pub mod clock;
-/// Files to meaning: spelling, then typed values, then problems with their place.
+/// The configuration: spelling, meaning, and everything that is wrong with it at once.
 pub mod config;
 /// Pure decisions and types: leases, names, phones, events. No IO, no clock, no randomness.
 pub mod domain;
+/// Counters and gauges for `/metrics`.
+pub mod metrics;
 /// Sockets and interface facts: the only module that speaks to the kernel's network API.
 pub mod net;
 /// IO shells: packets, messages and requests in, answers out.

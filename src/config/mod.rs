@@ -1,4 +1,99 @@
-//! Files to meaning.
+//! Meaning: what a configuration file says, checked as a whole. Owns the defaults, and the rule that all
+//! problems come back at once with their place; refuses to start anything.
+//!
+//! [`raw`] knows the spelling, [`keys`] the registry of keys, [`problem`] how problems are told. Each
+//! section has its module here, which turns it into the settings of one part of the daemon.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::DeTable;
+
+/// The CLAWS bus: credentials, modules, zones for hosts.
+pub mod claws;
+/// The registry of keys.
+pub mod keys;
+/// Networks, subnets, reservations.
+pub mod networks;
 /// Phone plugins: directories of match rules, file maps and templates.
 pub mod plugins;
+/// What is wrong, where, and what to do.
+pub mod problem;
+/// Sections, keys and scalars with their places.
+pub mod raw;
+/// The daemon itself and its protocols.
+pub mod services;
+
+pub use claws::Claws;
+pub use networks::{Network, Reservation, Subnet};
+pub use problem::{Problem, Problems};
+pub use services::{AutoCreate, Dhcp4, Dns, Log, Provisioning, Server};
+
+use raw::{Document, Section};
+
+/// A file above this is no configuration.
+const FILE_BYTES: u64 = 16 << 20;
+
+/// A whole configuration, valid in itself.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    /// The file that it was read from; relative paths start in its folder.
+    pub file: PathBuf,
+    pub server: Server,
+    pub log: Log,
+    pub networks: Vec<Network>,
+    pub dhcp4: Dhcp4,
+    pub dns: Dns,
+    pub provisioning: Provisioning,
+    pub claws: Claws,
+}
+
+/// Reads and checks a file.
+pub fn load(file: &Path) -> Result<Config, Problems> {
+    let refuse = |message: String, hint| Problems(vec![problem::about_file(file, message, hint)]);
+    let size = fs::metadata(file).map_err(|e| refuse(format!("cannot be read: {e}"), None))?.len();
+    if size > FILE_BYTES {
+        return Err(refuse(format!("{size} bytes are too many; {FILE_BYTES} are possible"), None));
+    }
+    let bytes = fs::read(file).map_err(|e| refuse(format!("cannot be read: {e}"), None))?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        refuse(format!("is not UTF-8 from byte {} on", e.utf8_error().valid_up_to()), Some("save it as UTF-8"))
+    })?;
+    parse(file, &text)
+}
+
+/// Checks a text as if it stood in `file`.
+pub fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let doc = Document::new(file, text);
+    for error in &errors {
+        doc.complain(&error.span().unwrap_or(0..0), error.message().to_owned(), None);
+    }
+    // what a broken text seems to say is not judged
+    let config = if errors.is_empty() { understand(&doc, &table) } else { Config::default() };
+    match doc.into_problems() {
+        problems if problems.is_empty() => Ok(config),
+        problems => Err(Problems(problems)),
+    }
+}
+
+fn understand(doc: &Document<'_>, table: &Spanned<DeTable<'_>>) -> Config {
+    let top = Section::new(doc, table, "");
+    let server = services::server(top.table("server", "server"));
+    let dhcp4 = services::dhcp4(top.table("dhcp4", "dhcp4"));
+    let networks = networks::read(&top, &server.domain);
+    Config {
+        file: doc.file.to_owned(),
+        log: services::log(top.table("log", "log")),
+        dns: services::dns(doc, top.table("dns", "dns")),
+        provisioning: services::provisioning(doc, top.table("provisioning", "provisioning")),
+        claws: claws::read(top.table("claws", "claws")),
+        server,
+        networks,
+        dhcp4,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,309 @@
+//! The registry of configuration keys: one flat entry each. `raw` refuses what is not in it, and the
+//! shipped `config/lanlord.toml` is written from it (a test compares them).
+
+/// One key of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// The table that it stands in, e.g. `network.subnet`; empty for the top of the file.
+    pub section: &'static str,
+    pub name: &'static str,
+    /// What it means, its form and its default, for people.
+    pub about: &'static str,
+    /// How it looks in the file.
+    pub example: &'static str,
+}
+
+/// A table of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table {
+    pub path: &'static str,
+    /// True for `[[path]]`, which may stand several times.
+    pub many: bool,
+    pub about: &'static str,
+}
+
+const fn table(path: &'static str, many: bool, about: &'static str) -> Table {
+    Table { path, many, about }
+}
+
+const fn key(section: &'static str, name: &'static str, example: &'static str, about: &'static str) -> Key {
+    Key { section, name, about, example }
+}
+
+/// All tables, in the order of the shipped file.
+pub const TABLES: &[Table] = &[
+    table("server", false, "The daemon itself, and the way in: REST, CLAWS and the status page."),
+    table("log", false, "What is written to the journal (standard error)."),
+    table("network", true, "A network is one link (a segment or VLAN). Repeat the block for each."),
+    table("network.subnet", true, "A prefix of the network above it, IPv4 or IPv6."),
+    table("network.reservation", true, "An address, a name or options that wait for one client of the network above."),
+    table("dhcp4", false, "DHCPv4. Off until you say so: look for other DHCP servers on the link first."),
+    table("dns", false, "DNS for the names of leases, reservations and hosts, for zone files, and for local clients."),
+    table("provisioning", false, "Files for phones, over TFTP and HTTP."),
+    table("claws", false, "The CLAWS event bus."),
+    table("claws.zone", true, "Domains for hosts that ask for a name: the first block that fits decides."),
+    table(
+        "claws.credential",
+        true,
+        "Who may speak on the bus: a token of `lanlord token create NAME`, or a local user.",
+    ),
+    table("claws.module", true, "What the bus expects of a module of that credential. Without a block: optional, 5 s."),
+];
+
+/// All keys, in the order of the shipped file.
+pub const KEYS: &[Key] = &[
+    key("server", "domain", "\"home.arpa\"", "Domain of networks that have none of their own. Default \"home.arpa\"."),
+    key(
+        "server",
+        "listen",
+        "[\"127.0.0.1:8080\"]",
+        "Loopback addresses for the API, CLAWS and the status page in plain HTTP, with a token. Others are refused.\n\
+         Default [\"127.0.0.1:8080\"]; [] for none.",
+    ),
+    key("server", "socket", "\"api.sock\"", "Unix socket of the same. Default: api.sock in the state directory."),
+    key(
+        "server",
+        "admin_group",
+        "\"lanlord-admin\"",
+        "Members of this group are administrators on the Unix socket, as root is. Default \"lanlord-admin\".",
+    ),
+    key(
+        "log",
+        "level",
+        "\"info\"",
+        "error, warn, info, debug or trace, or a filter such as \"info,lanlord::server=debug\".",
+    ),
+    key("network", "name", "\"voice\"", "Name of the network; needed. CLAWS knows it by this name, too."),
+    key(
+        "network",
+        "interface",
+        "\"eth1\"",
+        "The interface on that link; leave it out if only relays speak for the network.",
+    ),
+    key("network", "relays", "[\"10.77.0.1\"]", "Addresses of relay agents that lie outside the network's prefixes."),
+    key("network", "vlan", "20", "VLAN number, 1 to 4094, as CLAWS events may name it."),
+    key("network", "domain", "\"voice.home.arpa\"", "Domain of its clients (option 15). Default: the server's."),
+    key(
+        "network",
+        "authoritative",
+        "true",
+        "Whether strangers that ask for a wrong address are told so (DHCPNAK). Default: dhcp4's.",
+    ),
+    key(
+        "network",
+        "identify",
+        "\"client_id\"",
+        "What a lease hangs on: \"client_id\" (default), or \"mac\" whatever the client says.",
+    ),
+    key(
+        "network",
+        "trust_relay_info",
+        "false",
+        "Whether option 82 of switches that do not relay is believed. Default false.",
+    ),
+    key("network", "vendor_recipes", "true", "Whether phones get the DHCP options of their plugin here. Default true."),
+    key(
+        "network",
+        "ipv6_only",
+        "1800",
+        "RFC 8925: seconds without IPv4 for clients that offer to go without. Default: off.",
+    ),
+    key(
+        "network",
+        "options",
+        "{ \"ntp-servers\" = \"10.77.0.1\", 150 = \"10.77.0.1\" }",
+        "DHCPv4 options by name or number, for all its clients.",
+    ),
+    key(
+        "network.subnet",
+        "prefix",
+        "\"10.77.0.0/24\"",
+        "Needed. An IPv6 prefix gives addresses to hosts of the CLAWS bus and their names.",
+    ),
+    key("network.subnet", "pool", "[\"10.77.0.100-10.77.0.199\"]", "Ranges for anybody who asks."),
+    key("network.subnet", "exclude", "[\"10.77.0.150\"]", "Addresses or ranges of the pool that are left out."),
+    key("network.subnet", "router", "\"10.77.0.1\"", "Default router (option 3)."),
+    key("network.subnet", "dns", "[\"10.77.0.1\"]", "DNS servers (option 6). Default: this server, if its DNS is on."),
+    key("network.subnet", "ntp", "[\"10.77.0.1\"]", "Time servers (option 42)."),
+    key(
+        "network.subnet",
+        "lease_time",
+        "\"12h\"",
+        "Lease time: seconds, or \"90s\", \"10m\", \"12h\", \"7d\". Default: dhcp4's.",
+    ),
+    key(
+        "network.subnet",
+        "server_id",
+        "\"10.77.0.2\"",
+        "Our address towards its clients (option 54). Default: the address that they reach.",
+    ),
+    key(
+        "network.subnet",
+        "next_server",
+        "\"10.77.0.2\"",
+        "TFTP server in the header (siaddr). Default: none, or by the phone's plugin.",
+    ),
+    key("network.subnet", "boot_file", "\"undionly.kpxe\"", "Boot file in the header."),
+    key("network.subnet", "relays", "[\"192.0.2.7\"]", "Relay agents that serve this subnet from outside of it."),
+    key("network.subnet", "options", "{ 66 = \"10.77.0.2\" }", "DHCPv4 options by name or number."),
+    key(
+        "network.reservation",
+        "mac",
+        "\"80:5e:c0:00:00:01\"",
+        "Hardware address, in any notation. One of mac, client_id, circuit_id is needed.",
+    ),
+    key("network.reservation", "client_id", "\"01805ec0000001\"", "Client identifier (option 61) in hexadecimal."),
+    key(
+        "network.reservation",
+        "circuit_id",
+        "\"port-7\"",
+        "Circuit id of the relay (option 82): text, or hexadecimal after 0x.",
+    ),
+    key("network.reservation", "ip", "\"10.77.0.20\"", "The address. Without it: any of the pool."),
+    key("network.reservation", "name", "\"desk-1\"", "Host name; a single label gets the network's domain."),
+    key("network.reservation", "options", "{ 67 = \"x.cfg\" }", "DHCPv4 options that override all others."),
+    key("dhcp4", "enabled", "false", "Default false."),
+    key("dhcp4", "port", "67", "UDP port of servers. Default 67."),
+    key("dhcp4", "client_port", "68", "UDP port of clients. Default 68."),
+    key("dhcp4", "authoritative", "true", "Whether networks are authoritative if they do not say. Default true."),
+    key("dhcp4", "lease_time", "\"12h\"", "Default 12 hours."),
+    key("dhcp4", "min_lease_time", "\"10m\"", "The least that a client can ask for. Default 10 minutes."),
+    key("dhcp4", "max_lease_time", "\"7d\"", "The most that a client can ask for. Default 7 days."),
+    key("dhcp4", "infinite_leases", "false", "Whether a client may have a lease without end. Default false."),
+    key("dhcp4", "offer_hold", "\"30s\"", "How long an offer waits for its REQUEST. Default 30 s."),
+    key("dhcp4", "quarantine", "\"24h\"", "How long a declined address is kept out of use. Default 24 hours."),
+    key("dhcp4", "affinity", "\"30d\"", "How long an ended lease is remembered for its client. Default 30 days."),
+    key("dhcp4", "cache_fraction", "0.1", "A renewal within this part of the lease time writes nothing. Default 0.1."),
+    key("dhcp4", "rapid_commit", "false", "Answer DISCOVER with option 80 by an ACK (RFC 4039). Default false."),
+    key("dhcp4", "echo_client_id", "true", "Send option 61 back (RFC 6842). Default true."),
+    key("dhcp4", "accept_bare_request", "false", "Serve a REQUEST that names no address at all. Default false."),
+    key("dhcp4", "options", "{ \"domain-search\" = \"home.arpa\" }", "DHCPv4 options for all networks."),
+    key("dns", "enabled", "true", "Default: true if the table [dns] stands in the file."),
+    key(
+        "dns",
+        "listen",
+        "[\"127.0.0.1\", \"10.77.0.1\"]",
+        "Addresses. Default: the loopback and the addresses of the networks' interfaces.",
+    ),
+    key("dns", "port", "53", "UDP and TCP. Default 53."),
+    key("dns", "zones", "\"zones\"", "Folder of the zone files `<origin>.zone`. Default: zones beside this file."),
+    key(
+        "dns",
+        "forward",
+        "[\"192.0.2.53\"]",
+        "Servers for all other names, with `:port` if not 53. Default: none, other names are refused.",
+    ),
+    key(
+        "dns",
+        "recursion",
+        "[\"10.0.0.0/8\"]",
+        "Clients that may ask for other names. Default: loopback and the networks' prefixes.",
+    ),
+    key(
+        "dns",
+        "ttl",
+        "60",
+        "TTL of names that come from leases, reservations and hosts, in seconds. Default: by lease time.",
+    ),
+    key("provisioning", "enabled", "false", "Default false."),
+    key("provisioning", "http_port", "8667", "Default 8667."),
+    key("provisioning", "tftp_port", "69", "Default 69."),
+    key("provisioning", "listen", "[\"0.0.0.0\"]", "Addresses for both. Default: all IPv4 addresses."),
+    key(
+        "provisioning",
+        "http_url",
+        "\"http://10.77.0.2:8667\"",
+        "What phones are told. Default: http://, the address that they reach, and the port.",
+    ),
+    key(
+        "provisioning",
+        "auto_create",
+        "\"bound\"",
+        "Who becomes a device unasked: \"bound\" (a lease or neighbour proves the MAC), \"claimed\" (the phone says so),\n\
+         \"off\". Default \"bound\".",
+    ),
+    key(
+        "provisioning",
+        "create_on_lease",
+        "true",
+        "Whether a lease with a phone's vendor class makes a device. Default true.",
+    ),
+    key(
+        "provisioning",
+        "plugins",
+        "[\"/usr/share/lanlord/plugins\", \"/etc/lanlord/plugins\"]",
+        "Folders of plugins, a later one overlays the earlier. Default: /usr/share/lanlord/plugins and plugins beside\n\
+         this file.",
+    ),
+    key(
+        "provisioning",
+        "trusted_proxies",
+        "[\"192.0.2.80/32\"]",
+        "Peers whose X-Forwarded-For is believed. Default: none.",
+    ),
+    key("claws", "enrich_address", "true", "Whether the built-in module gives addresses to new hosts. Default true."),
+    key("claws", "enrich_dns", "true", "Whether the built-in module gives names to new hosts. Default true."),
+    key("claws", "deadline", "\"10s\"", "The most that a whole transaction may take, up to 60 s. Default 10 s."),
+    key("claws.zone", "domain", "\"roamer.home.arpa\"", "Needed."),
+    key("claws.zone", "roaming", "true", "For hosts with a roaming interface."),
+    key("claws.zone", "vlan", "\"guest-network\"", "For hosts in that network or vlan."),
+    key("claws.credential", "name", "\"Web Client\"", "Its name, which is its `claws:source`; needed."),
+    key("claws.credential", "uid", "1000", "User id of a local process that speaks as this source on the Unix socket."),
+    key("claws.credential", "submit", "[\"host:*\"]", "Events that it may submit."),
+    key("claws.credential", "delegate", "[\"*\"]", "Identities that it may speak for."),
+    key("claws.credential", "subscribe", "[\"*\"]", "Namespaces or events that it may see."),
+    key("claws.credential", "append", "[\"dns\"]", "Namespaces that it may add elements in."),
+    key("claws.credential", "remove", "[\"dns\"]", "Namespaces that it may take elements out of."),
+    key("claws.module", "name", "\"DNS Management Module\"", "Name of its credential; needed."),
+    key("claws.module", "role", "\"optional\"", "\"required\", \"optional\" (default) or \"observer\"."),
+    key("claws.module", "timeout", "\"5s\"", "How long its update is waited for, up to 30 s. Default 5 s."),
+    key("claws.module", "on_timeout", "\"continue\"", "\"continue\" or \"cancel\". Default: by role."),
+    key(
+        "claws.module",
+        "on_down",
+        "\"skip\"",
+        "\"skip\", \"wait\" or \"cancel\", if it is not connected. Default: by role.",
+    ),
+    key("claws.module", "veto", "false", "Whether it may reject. Default false."),
+    key("claws.module", "stage", "0", "Later stages see what earlier ones made. Default 0."),
+    key("claws.module", "priority", "100", "Order of output and conflicts. Default 100."),
+];
+
+/// The names that may stand in a table: its keys and the tables below it.
+pub fn of(section: &str) -> impl Iterator<Item = &'static str> {
+    let keys = KEYS.iter().filter(move |key| key.section == section).map(|key| key.name);
+    let tables = TABLES.iter().filter_map(move |table| below(section, table.path));
+    keys.chain(tables)
+}
+
+/// The last word of `path` if it lies directly below `section`.
+fn below(section: &str, path: &'static str) -> Option<&'static str> {
+    match path.rsplit_once('.') {
+        Some((parent, last)) => (parent == section).then_some(last),
+        None => section.is_empty().then_some(path),
+    }
+}
+
+/// True if the name may stand in the table.
+pub fn known(section: &str, name: &str) -> bool {
+    of(section).any(|known| known == name)
+}
+
+/// The shipped configuration file: every key explained, none set.
+pub fn shipped() -> String {
+    let mut out = String::from(
+        "# lanlord's configuration. Every key is explained here; none is set. `lanlord check FILE` tells what is\n\
+         # wrong with a file, `lanlord serve --config FILE --state DIR` uses it. A reload (SIGHUP) that finds a\n\
+         # problem keeps what was there before. Unknown keys are refused.\n",
+    );
+    for table in TABLES {
+        out.push_str(&format!("\n# {}\n", table.about));
+        let heading = if table.many { format!("#[[{}]]", table.path) } else { format!("#[{}]", table.path) };
+        out.push_str(&format!("{heading}\n"));
+        for key in KEYS.iter().filter(|key| key.section == table.path) {
+            out.push_str(&format!("#{} = {}\n", key.name, key.example));
+            key.about.lines().for_each(|line| out.push_str(&format!("#    {line}\n")));
+        }
+    }
+    out
+}

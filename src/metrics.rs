@@ -1,0 +1,116 @@
+//! Counters and gauges, and their text form for `/metrics` (OpenMetrics as Prometheus reads it). Owns the
+//! series, a bounded number of them; refuses labels that grow with the number of clients (AP-701).
+//!
+//! Names are given in full, e.g. `lanlord_dhcp_silent_total`; counters end in `_total`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, RwLock};
+
+/// Series in all; further ones share one series named `lanlord_metrics_dropped_total`.
+const SERIES: usize = 5_000;
+
+type Series = (&'static str, Vec<(&'static str, String)>);
+type Source = Box<dyn Fn(&mut Samples) + Send + Sync>;
+
+#[derive(Default)]
+struct Registry {
+    counters: RwLock<BTreeMap<Series, Arc<AtomicU64>>>,
+    sources: RwLock<Vec<Source>>,
+}
+
+fn registry() -> &'static Registry {
+    static REGISTRY: OnceLock<Registry> = OnceLock::new();
+    REGISTRY.get_or_init(Registry::default)
+}
+
+/// Adds one. For hot paths keep the handle of [`counter`] instead.
+pub fn count(name: &'static str, labels: &[(&'static str, &str)]) {
+    counter(name, labels).fetch_add(1, Ordering::Relaxed);
+}
+
+/// The counter of that name and labels, made if it is new.
+pub fn counter(name: &'static str, labels: &[(&'static str, &str)]) -> Arc<AtomicU64> {
+    let series: Series = (name, labels.iter().map(|(key, value)| (*key, (*value).to_owned())).collect());
+    if let Some(found) = registry().counters.read().unwrap_or_else(|e| e.into_inner()).get(&series) {
+        return found.clone();
+    }
+    let mut counters = registry().counters.write().unwrap_or_else(|e| e.into_inner());
+    let series = if counters.len() < SERIES { series } else { ("lanlord_metrics_dropped_total", Vec::new()) };
+    counters.entry(series).or_default().clone()
+}
+
+/// Registers something that is asked for its values whenever somebody reads the metrics.
+pub fn source(samples: impl Fn(&mut Samples) + Send + Sync + 'static) {
+    registry().sources.write().unwrap_or_else(|e| e.into_inner()).push(Box::new(samples));
+}
+
+/// Forgets all sources: for a daemon that is built again in the same process.
+pub fn clear_sources() {
+    registry().sources.write().unwrap_or_else(|e| e.into_inner()).clear();
+}
+
+/// Values collected for one answer.
+#[derive(Debug, Default)]
+pub struct Samples(BTreeMap<Series2, f64>);
+
+type Series2 = (String, Vec<(String, String)>);
+
+impl Samples {
+    /// One value; a name that ends in `_total` is a counter, any other a gauge.
+    pub fn put(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        self.0.insert((name.to_owned(), labels), value);
+    }
+}
+
+/// All series as text.
+pub fn render() -> String {
+    let mut samples = Samples::default();
+    for ((name, labels), value) in registry().counters.read().unwrap_or_else(|e| e.into_inner()).iter() {
+        let labels: Vec<(&str, &str)> = labels.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        #[allow(clippy::cast_precision_loss)]
+        samples.put(name, &labels, value.load(Ordering::Relaxed) as f64);
+    }
+    for source in registry().sources.read().unwrap_or_else(|e| e.into_inner()).iter() {
+        source(&mut samples);
+    }
+    write(&samples)
+}
+
+fn write(samples: &Samples) -> String {
+    let (mut out, mut last) = (String::new(), "");
+    for ((name, labels), value) in &samples.0 {
+        if name != last {
+            let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+            let _ = writeln!(out, "# TYPE {name} {kind}");
+            last = name;
+        }
+        let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escape(value))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let _ = writeln!(out, "{name}{labels} {value}");
+    }
+    out
+}
+
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_and_sources_are_rendered_with_their_type() {
+        count("lanlord_test_things_total", &[("reason", "a \"quoted\" one")]);
+        count("lanlord_test_things_total", &[("reason", "a \"quoted\" one")]);
+        source(|samples| samples.put("lanlord_test_depth", &[], 7.5));
+        let text = render();
+        assert!(text.contains(
+            "# TYPE lanlord_test_things_total counter\nlanlord_test_things_total{reason=\"a \\\"quoted\\\" one\"} 2\n"
+        ));
+        assert!(text.contains("# TYPE lanlord_test_depth gauge\nlanlord_test_depth 7.5\n"));
+    }
+}
