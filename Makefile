@@ -1,7 +1,7 @@
 # The commands of the README. Each installs what it needs on a Debian 12 with the Rust toolchain, as root.
 # The bounds can be raised from outside: `make soak KILLS=1000`, `make bench ROUNDS=9 SECONDS=30`.
 
-.PHONY: test deb setup help
+.PHONY: help setup test demo bench soak fuzz deb
 
 help:
 	@echo "make test          everything, from nothing: format, lints, tests, lab, package"
@@ -20,3 +20,8 @@ test: setup
 deb:
 	packaging/setup.sh deb
 	packaging/deb.sh
+
+bench:
+	packaging/setup.sh bench
+	cargo build --release --locked
+	cargo bench --locked --bench side_by_side

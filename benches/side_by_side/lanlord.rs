@@ -1,0 +1,52 @@
+//! lanlord as the benches start it: the release build beside this one, one network of a /16, a zone of 1,000 names.
+
+use crate::lan::{Lan, Server};
+use crate::{dhcp, dns};
+use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+/// Where a daemon started in `dir` has its socket.
+pub fn socket(dir: &Path) -> PathBuf {
+    dir.join("api.sock")
+}
+
+/// Starts the daemon on both protocols and waits for its first lease.
+pub fn start(lan: &Lan, dir: &Path, core: Option<u32>) -> Result<Server> {
+    let zones = dir.join("zones");
+    std::fs::create_dir_all(&zones)?;
+    std::fs::write(zones.join("bench.test.zone"), dns::zone())?;
+    std::fs::write(dir.join("lanlord.toml"), config(&zones))?;
+    let at = |name: &str| dir.join(name).to_string_lossy().into_owned();
+    let command = [
+        env!("CARGO_BIN_EXE_lanlord"),
+        "serve",
+        "--config",
+        &at("lanlord.toml"),
+        "--state",
+        &at("state"),
+        "--socket",
+        &at("api.sock"),
+    ];
+    let server = lan.serve("lanlord", &dir.join("out.log"), core, &command)?;
+    dhcp::settle(lan, server)
+}
+
+fn config(zones: &Path) -> String {
+    format!(
+        r#"[server]
+domain = "bench.test"
+[[network]]
+name = "bench"
+interface = "eth0"
+[[network.subnet]]
+prefix = "10.77.0.0/16"
+pool = ["10.77.1.0-10.77.250.255"]
+router = "10.77.0.1"
+[dhcp4]
+enabled = true
+[dns]
+zones = "{}"
+"#,
+        zones.display()
+    )
+}
