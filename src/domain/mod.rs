@@ -5,6 +5,8 @@
 pub mod change;
 /// Phones as provisioning knows them: devices and their configs.
 pub mod device;
+/// DHCP: wire, policy, allocation, decisions.
+pub mod dhcp;
 /// Names: what they may be, who gets which, zones and lookup in them.
 pub mod dns;
 /// Hosts that an administrator declared through CLAWS.

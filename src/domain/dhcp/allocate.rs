@@ -1,0 +1,219 @@
+//! Free addresses of one subnet: a hierarchical bitmap, so that the next free one is found in constant
+//! time at any fill (DH-501). Knows positions only; who holds what is in the book.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use super::policy::Subnet;
+use crate::domain::time::Wall;
+
+/// A set of positions with find-first in a few steps: one level per factor of 64.
+#[derive(Debug, Clone)]
+pub struct Bitmap {
+    /// `levels[0]` holds the members; a bit of a higher level says that its word below is not zero.
+    levels: Vec<Vec<u64>>,
+}
+
+impl Bitmap {
+    /// An empty set over `0..size`.
+    pub fn new(size: usize) -> Bitmap {
+        let mut levels = vec![vec![0; size.div_ceil(64).max(1)]];
+        while levels.last().is_some_and(|level| level.len() > 1) {
+            let above = levels.last().map_or(1, |level| level.len().div_ceil(64));
+            levels.push(vec![0; above]);
+        }
+        Bitmap { levels }
+    }
+
+    /// Puts a position in or out; positions beyond the size are ignored.
+    pub fn set(&mut self, position: usize, member: bool) {
+        let mut at = position;
+        for level in &mut self.levels {
+            let Some(word) = level.get_mut(at / 64) else { return };
+            let before = *word;
+            if member {
+                *word |= 1 << (at % 64);
+            } else {
+                *word &= !(1 << (at % 64));
+            }
+            // higher levels change only when this word becomes or stops being zero
+            if (before == 0) == (*word == 0) {
+                return;
+            }
+            at /= 64;
+        }
+    }
+
+    pub fn contains(&self, position: usize) -> bool {
+        self.levels[0].get(position / 64).is_some_and(|word| word >> (position % 64) & 1 == 1)
+    }
+
+    /// The first member at or after `start`.
+    pub fn first_from(&self, start: usize) -> Option<usize> {
+        let mut at = start;
+        for (height, level) in self.levels.iter().enumerate() {
+            let word = level.get(at / 64)? & u64::MAX.checked_shl((at % 64) as u32).unwrap_or(0);
+            if word != 0 {
+                return Some(self.descend(height, at / 64 * 64 + word.trailing_zeros() as usize));
+            }
+            at = at / 64 + 1;
+        }
+        None
+    }
+
+    fn descend(&self, height: usize, mut at: usize) -> usize {
+        for level in self.levels[..height].iter().rev() {
+            at = at * 64 + level[at].trailing_zeros() as usize;
+        }
+        at
+    }
+
+    /// Members.
+    pub fn count(&self) -> usize {
+        self.levels[0].iter().map(|word| word.count_ones() as usize).sum()
+    }
+}
+
+/// Where the next address of a subnet comes from: those that nobody is remembered for, round and round;
+/// then those whose client left longest ago.
+#[derive(Debug, Clone)]
+pub struct Free {
+    /// First address, last address, position of the first; sorted, disjoint.
+    ranges: Vec<(u32, u32, usize)>,
+    fresh: Bitmap,
+    cursor: usize,
+    past: BTreeSet<(Wall, Ipv4Addr)>,
+    size: usize,
+}
+
+impl Free {
+    /// All usable addresses of the subnet's pools.
+    pub fn of(subnet: &Subnet) -> Free {
+        let mut spans: Vec<(u32, u32)> =
+            subnet.pools.iter().map(|pool| (u32::from(*pool.range.start()), u32::from(*pool.range.end()))).collect();
+        spans.sort_unstable();
+        let mut ranges: Vec<(u32, u32, usize)> = Vec::new();
+        let mut size = 0;
+        for (first, last) in spans {
+            let first = ranges.last().map_or(first, |(_, end, _)| first.max(end.saturating_add(1)));
+            if first <= last {
+                ranges.push((first, last, size));
+                size += (last - first) as usize + 1;
+            }
+        }
+        let mut free = Free { fresh: Bitmap::new(size), ranges, cursor: 0, past: BTreeSet::new(), size };
+        for (first, last, _) in free.ranges.clone() {
+            (first..=last).map(Ipv4Addr::from).filter(|ip| subnet.pooled(*ip)).for_each(|ip| free.put(ip, true, None));
+        }
+        free
+    }
+
+    fn position(&self, ip: Ipv4Addr) -> Option<usize> {
+        let ip = u32::from(ip);
+        let at = self.ranges.partition_point(|(first, _, _)| *first <= ip).checked_sub(1)?;
+        let (first, last, base) = self.ranges[at];
+        (ip <= last).then(|| base + (ip - first) as usize)
+    }
+
+    fn address(&self, position: usize) -> Option<Ipv4Addr> {
+        let at = self.ranges.partition_point(|(_, _, base)| *base <= position).checked_sub(1)?;
+        let (first, _, base) = self.ranges[at];
+        Some(Ipv4Addr::from(first + (position - base) as u32))
+    }
+
+    /// Records whether an address may be given to anybody, and when it was last used if we remember.
+    /// `before` is the time under which it was recorded as past until now.
+    pub fn put(&mut self, ip: Ipv4Addr, free: bool, past: Option<Wall>) {
+        if let Some(position) = self.position(ip) {
+            self.fresh.set(position, free && past.is_none());
+            if let Some(ended) = past {
+                if free {
+                    self.past.insert((ended, ip));
+                } else {
+                    self.past.remove(&(ended, ip));
+                }
+            }
+        }
+    }
+
+    /// Forgets that the address was used until then.
+    pub fn forget(&mut self, ip: Ipv4Addr, ended: Wall) {
+        self.past.remove(&(ended, ip));
+    }
+
+    /// The next address for a newcomer.
+    pub fn next(&self) -> Option<Ipv4Addr> {
+        let fresh = self.fresh.first_from(self.cursor).or_else(|| self.fresh.first_from(0));
+        fresh.and_then(|position| self.address(position)).or_else(|| self.past.first().map(|(_, ip)| *ip))
+    }
+
+    /// The search for the next one begins behind this one.
+    pub fn used(&mut self, ip: Ipv4Addr) {
+        if let Some(position) = self.position(ip) {
+            self.cursor = position + 1;
+        }
+    }
+
+    /// Addresses that a newcomer could get now.
+    pub fn count(&self) -> usize {
+        self.fresh.count() + self.past.len()
+    }
+
+    /// Addresses in the pools, excluded ones too.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::dhcp::policy::Pool;
+
+    proptest! {
+        #[test]
+        fn a_bitmap_is_a_set(
+            size in 1usize..300_000,
+            steps in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..200),
+            probes in prop::collection::vec(any::<prop::sample::Index>(), 20),
+        ) {
+            let mut bitmap = Bitmap::new(size);
+            let mut set = BTreeSet::new();
+            for (at, member) in steps {
+                let at = at.index(size);
+                bitmap.set(at, member);
+                if member { set.insert(at); } else { set.remove(&at); }
+            }
+            prop_assert_eq!(bitmap.count(), set.len());
+            for probe in probes.iter().map(|p| p.index(size)).chain([0]) {
+                prop_assert_eq!(bitmap.first_from(probe), set.range(probe..).next().copied());
+                prop_assert_eq!(bitmap.contains(probe), set.contains(&probe));
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_come_round_robin_then_those_left_longest_ago() {
+        let mut subnet = Subnet::new("10.0.0.0/24".parse().unwrap());
+        let ip = |n| Ipv4Addr::new(10, 0, 0, n);
+        subnet.router = Some(ip(254));
+        subnet.pools = vec![Pool::new(ip(253), ip(255)), Pool::new(ip(0), ip(2))];
+        let mut free = Free::of(&subnet);
+        assert_eq!((free.size(), free.count()), (6, 3));
+        for expected in [ip(1), ip(2), ip(253)] {
+            assert_eq!(free.next(), Some(expected));
+            free.put(expected, false, None);
+            free.used(expected);
+        }
+        assert_eq!(free.next(), None);
+        free.put(ip(2), true, Some(Wall(20)));
+        free.put(ip(1), true, Some(Wall(30)));
+        assert_eq!(free.next(), Some(ip(2)));
+        free.put(ip(2), false, Some(Wall(20)));
+        assert_eq!(free.next(), Some(ip(1)));
+    }
+}

@@ -1,0 +1,303 @@
+//! The book: who holds, was offered or once held which address, on every network. Its durable part changes
+//! only by committed entries; offers, holds and pending marks are memory. Decisions read it, and never
+//! change it themselves (DH-504).
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::allocate::Free;
+use super::policy::{Place, Policy};
+use super::reserve::{Reservations, Traits};
+use crate::domain::change::Change;
+use crate::domain::lease::{ClientKey, End, Lease};
+use crate::domain::net::Mac;
+use crate::domain::time::{Mono, Wall};
+
+mod moves;
+
+pub use moves::{Effect, Ticket};
+
+/// Offers in memory, at most; the oldest is forgotten first (DH-503).
+pub const MAX_OFFERS: usize = 65_536;
+/// Clients whose declines are counted.
+const MAX_DECLINERS: usize = 4096;
+/// Declines of one client in an hour that are believed (DH-209).
+pub const MAX_DECLINES: u8 = 4;
+
+/// What stands at one address.
+#[derive(Debug, Clone, Default)]
+struct Cell {
+    lease: Option<Arc<Lease>>,
+    offer: Option<(ClientKey, Mono)>,
+    hold: Option<Hold>,
+    /// When the last lease ended, and whose it was: the address is kept for them while others are free.
+    past: Option<(Wall, ClientKey)>,
+    quarantine: Option<Wall>,
+    /// A change of this address is being committed.
+    pending: bool,
+}
+
+impl Cell {
+    fn is_empty(&self) -> bool {
+        let memory = self.offer.is_none() && self.hold.is_none() && !self.pending;
+        memory && self.lease.is_none() && self.past.is_none() && self.quarantine.is_none()
+    }
+}
+
+/// An address set aside for a host that is about to be added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    pub holder: String,
+    pub mac: Option<Mac>,
+    pub until: Mono,
+}
+
+/// Where one client stands on one network.
+#[derive(Debug, Clone, Default)]
+struct Client {
+    lease: Option<Ipv4Addr>,
+    offer: Option<Ipv4Addr>,
+    past: Option<Ipv4Addr>,
+    /// A change of this client is being committed.
+    pending: bool,
+}
+
+/// One link.
+#[derive(Debug, Clone, Default)]
+struct Net {
+    name: String,
+    free: Vec<Free>,
+    cells: HashMap<Ipv4Addr, Cell>,
+    clients: HashMap<ClientKey, Client>,
+}
+
+/// Counts of one subnet, for metrics and findings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage {
+    pub network: String,
+    pub subnet: ipnet::Ipv4Net,
+    /// Addresses in pools.
+    pub size: usize,
+    /// Of these, what a newcomer could get.
+    pub free: usize,
+}
+
+/// The memory that decisions are made against.
+#[derive(Debug, Clone, Default)]
+pub struct Book {
+    policy: Arc<Policy>,
+    nets: Vec<Net>,
+    names: HashMap<String, usize>,
+    reservations: Reservations,
+    own: HashSet<Ipv4Addr>,
+    expiries: BTreeSet<(Wall, usize, Ipv4Addr)>,
+    quarantines: BTreeSet<(Wall, usize, Ipv4Addr)>,
+    offers: VecDeque<(Mono, usize, Ipv4Addr)>,
+    held: Vec<(usize, Ipv4Addr)>,
+    declines: HashMap<ClientKey, (Mono, u8)>,
+}
+
+impl Book {
+    /// An empty book for that policy.
+    pub fn new(policy: Arc<Policy>) -> Book {
+        let mut book = Book { policy: policy.clone(), ..Book::default() };
+        for network in &policy.networks {
+            let free = network.subnets.iter().map(Free::of).collect();
+            book.names.entry(network.name.clone()).or_insert(book.nets.len());
+            book.nets.push(Net { name: network.name.clone(), free, ..Net::default() });
+        }
+        for reservation in &policy.reservations {
+            let touched = book.reservations.put(reservation.clone());
+            book.refresh_everywhere(&touched);
+        }
+        book
+    }
+
+    /// The same facts under another policy (DH-607). Leases of networks that are gone are kept; offers,
+    /// holds and pending marks survive where their network does.
+    pub fn under(&self, policy: Arc<Policy>) -> Book {
+        let mut next = Book::new(policy);
+        let of_config =
+            |r: &&Arc<crate::domain::lease::Reservation>| !self.policy.reservations.iter().any(|c| c.id == r.id);
+        for reservation in self.reservations.iter().filter(of_config) {
+            next.reservations.put(reservation.as_ref().clone());
+        }
+        next.reservations.adopt_hosts(&self.reservations);
+        for net in &self.nets {
+            let to = next.net_of(&net.name);
+            next.nets[to].cells = net.cells.clone();
+            next.nets[to].clients = net.clients.clone();
+        }
+        let index = |n: usize| next.names.get(&self.nets[n].name).copied();
+        next.offers = self.offers.iter().filter_map(|(t, n, ip)| Some((*t, index(*n)?, *ip))).collect();
+        next.expiries = self.expiries.iter().filter_map(|(t, n, ip)| Some((*t, index(*n)?, *ip))).collect();
+        next.quarantines = self.quarantines.iter().filter_map(|(t, n, ip)| Some((*t, index(*n)?, *ip))).collect();
+        next.held = self.held.iter().filter_map(|(n, ip)| Some((index(*n)?, *ip))).collect();
+        next.declines = self.declines.clone();
+        next.own = self.own.clone();
+        next.refresh_all();
+        next
+    }
+
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    pub fn reservations(&self) -> &Reservations {
+        &self.reservations
+    }
+
+    /// Tells which addresses are this machine's own: never leased (DH-218).
+    pub fn set_own(&mut self, own: HashSet<Ipv4Addr>) {
+        let touched: Vec<Ipv4Addr> = self.own.symmetric_difference(&own).copied().collect();
+        self.own = own;
+        self.refresh_everywhere(&touched);
+    }
+
+    pub fn is_own(&self, ip: Ipv4Addr) -> bool {
+        self.own.contains(&ip)
+    }
+
+    /// The active lease of an address.
+    pub fn lease(&self, network: usize, ip: Ipv4Addr) -> Option<&Arc<Lease>> {
+        self.nets.get(network)?.cells.get(&ip)?.lease.as_ref()
+    }
+
+    /// The active lease of a client on a network.
+    pub fn lease_of(&self, network: usize, client: &ClientKey) -> Option<&Arc<Lease>> {
+        let ip = self.nets.get(network)?.clients.get(client)?.lease?;
+        self.lease(network, ip)
+    }
+
+    /// The address that this client was offered and did not take yet.
+    pub fn offer_of(&self, network: usize, client: &ClientKey) -> Option<Ipv4Addr> {
+        self.nets.get(network)?.clients.get(client)?.offer
+    }
+
+    /// The address that this client held last.
+    pub fn past_of(&self, network: usize, client: &ClientKey) -> Option<Ipv4Addr> {
+        self.nets.get(network)?.clients.get(client)?.past
+    }
+
+    /// True while a change of this client is being committed.
+    pub fn is_pending(&self, network: usize, client: &ClientKey) -> bool {
+        self.nets.get(network).and_then(|net| net.clients.get(client)).is_some_and(|client| client.pending)
+    }
+
+    /// True while a change of this address is being committed.
+    pub fn is_address_pending(&self, network: usize, ip: Ipv4Addr) -> bool {
+        self.nets.get(network).and_then(|net| net.cells.get(&ip)).is_some_and(|cell| cell.pending)
+    }
+
+    /// True if nothing stands in the way of giving the address to this client: whether it *should* be
+    /// given (pool, reservation) is the policy's matter.
+    pub fn available(&self, network: usize, ip: Ipv4Addr, client: &ClientKey, traits: Traits<'_>) -> bool {
+        let Some(net) = self.nets.get(network) else { return false };
+        if self.own.contains(&ip) || self.reservations.denies(&net.name, ip, traits) {
+            return false;
+        }
+        let Some(cell) = net.cells.get(&ip) else { return true };
+        let foreign_lease = cell.lease.as_ref().is_some_and(|lease| lease.client != *client);
+        let foreign_offer = cell.offer.as_ref().is_some_and(|(holder, _)| holder != client);
+        let foreign_hold = cell.hold.as_ref().is_some_and(|hold| hold.mac.is_none() || hold.mac != traits.mac);
+        !(foreign_lease || foreign_offer || foreign_hold || cell.quarantine.is_some() || cell.pending)
+    }
+
+    /// As [`available`](Book::available), and in a pool.
+    pub fn pooled(&self, network: usize, ip: Ipv4Addr) -> bool {
+        let Some(subnet) = self.policy.within(network, ip) else { return false };
+        self.policy.subnet(Place { network, subnet }).pooled(ip) && !self.own.contains(&ip)
+    }
+
+    /// The next address for a newcomer: of the preferred subnet, else of the others on the link (DH-304).
+    pub fn next_free(&self, place: Place) -> Option<Ipv4Addr> {
+        let free = &self.nets.get(place.network)?.free;
+        let others = (0..free.len()).filter(|s| *s != place.subnet);
+        std::iter::once(place.subnet).chain(others).find_map(|s| free.get(s)?.next())
+    }
+
+    /// True if this client has declined too often lately.
+    pub fn declines_too_often(&self, client: &ClientKey, now: Mono) -> bool {
+        self.declines
+            .get(client)
+            .is_some_and(|(since, count)| now.since(*since) < Duration::from_secs(3600) && *count >= MAX_DECLINES)
+    }
+
+    /// All active leases, in no order.
+    pub fn leases(&self) -> impl Iterator<Item = &Arc<Lease>> {
+        self.nets.iter().flat_map(|net| net.cells.values().filter_map(|cell| cell.lease.as_ref()))
+    }
+
+    /// Addresses kept out of use, until when, by network.
+    pub fn quarantined(&self) -> impl Iterator<Item = (&str, Ipv4Addr, Wall)> {
+        self.quarantines.iter().map(|(until, net, ip)| (self.nets[*net].name.as_str(), *ip, *until))
+    }
+
+    /// Counts of every subnet.
+    pub fn usage(&self) -> Vec<Usage> {
+        let networks = self.policy.networks.iter().zip(&self.nets);
+        networks
+            .flat_map(|(network, net)| {
+                network.subnets.iter().zip(&net.free).map(|(subnet, free)| Usage {
+                    network: network.name.clone(),
+                    subnet: subnet.prefix,
+                    size: free.size(),
+                    free: free.count(),
+                })
+            })
+            .collect()
+    }
+
+    /// Index of a network by name; one that the policy does not have gets an entry of its own, so that its
+    /// leases are kept and listed.
+    fn net_of(&mut self, name: &str) -> usize {
+        if let Some(index) = self.names.get(name) {
+            return *index;
+        }
+        let index = self.nets.len();
+        self.names.insert(name.to_owned(), index);
+        self.nets.push(Net { name: name.to_owned(), ..Net::default() });
+        index
+    }
+
+    /// Brings the free set of one address in line with all that is known about it: the only place that
+    /// decides what a newcomer may get.
+    fn refresh(&mut self, network: usize, ip: Ipv4Addr) {
+        let Some(subnet) = self.policy.within(network, ip) else { return };
+        let pooled = self.pooled(network, ip);
+        let net = &mut self.nets[network];
+        let cell = net.cells.get(&ip);
+        let busy = cell.is_some_and(|c| {
+            c.lease.is_some() || c.offer.is_some() || c.hold.is_some() || c.quarantine.is_some() || c.pending
+        });
+        let free = pooled && !busy && !self.reservations.holds(&net.name, ip);
+        let past = cell.and_then(|c| c.past.as_ref()).map(|(ended, _)| *ended);
+        net.free[subnet].put(ip, free, past);
+        if cell.is_some_and(Cell::is_empty) {
+            net.cells.remove(&ip);
+        }
+    }
+
+    fn refresh_everywhere(&mut self, ips: &[Ipv4Addr]) {
+        for network in 0..self.policy.networks.len() {
+            ips.iter().for_each(|ip| self.refresh(network, *ip));
+        }
+    }
+
+    fn refresh_all(&mut self) {
+        for network in 0..self.nets.len() {
+            let known: Vec<Ipv4Addr> = self.nets[network].cells.keys().copied().collect();
+            known.into_iter().for_each(|ip| self.refresh(network, ip));
+        }
+        let reserved: Vec<IpAddr> = self.reservations.iter().filter_map(|r| r.ip).collect();
+        let own: Vec<Ipv4Addr> = self.own.iter().copied().collect();
+        let v4 = reserved.into_iter().filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(ip) } else { None });
+        let touched: Vec<Ipv4Addr> = v4.chain(own).collect();
+        self.refresh_everywhere(&touched);
+    }
+}
+
+#[cfg(test)]
+mod tests;

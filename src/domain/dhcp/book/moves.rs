@@ -1,0 +1,333 @@
+//! How the book changes: by committed entries, by the memory-only effects of decisions, by time.
+
+use super::*;
+
+/// What a decision does to memory alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// The address is kept for the client until then.
+    Offer { network: usize, ip: Ipv4Addr, client: ClientKey, until: Mono },
+    /// The client took another server's offer.
+    Forget { network: usize, client: ClientKey },
+    /// One more decline of this client.
+    CountDecline { client: ClientKey },
+}
+
+/// What a proposal in flight keeps others from touching.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ticket {
+    addresses: Vec<(usize, Ipv4Addr)>,
+    clients: Vec<(usize, ClientKey)>,
+}
+
+impl Book {
+    /// Applies a decision's effects.
+    pub fn affect(&mut self, effect: Effect, now: Mono) {
+        match effect {
+            Effect::Offer { network, ip, client, until } => self.offer(network, ip, client, until),
+            Effect::Forget { network, client } => self.forget_offer(network, &client),
+            Effect::CountDecline { client } => self.count_decline(client, now),
+        }
+    }
+
+    fn offer(&mut self, network: usize, ip: Ipv4Addr, client: ClientKey, until: Mono) {
+        if self.offer_of(network, &client) != Some(ip) {
+            self.forget_offer(network, &client);
+        }
+        if self.offers.len() >= MAX_OFFERS {
+            self.drop_oldest_offer();
+        }
+        self.offers.push_back((until, network, ip));
+        let net = &mut self.nets[network];
+        net.clients.entry(client.clone()).or_default().offer = Some(ip);
+        net.cells.entry(ip).or_default().offer = Some((client, until));
+        self.mark_used(network, ip);
+        self.refresh(network, ip);
+    }
+
+    fn mark_used(&mut self, network: usize, ip: Ipv4Addr) {
+        if let Some(subnet) = self.policy.within(network, ip) {
+            self.nets[network].free[subnet].used(ip);
+        }
+    }
+
+    fn forget_offer(&mut self, network: usize, client: &ClientKey) {
+        let Some(ip) = self.nets[network].clients.get_mut(client).and_then(|c| c.offer.take()) else { return };
+        if let Some(cell) = self.nets[network].cells.get_mut(&ip) {
+            cell.offer = None;
+        }
+        self.tidy(network, client);
+        self.refresh(network, ip);
+    }
+
+    fn drop_oldest_offer(&mut self) {
+        let Some((until, network, ip)) = self.offers.pop_front() else { return };
+        let offer = self.nets[network].cells.get(&ip).and_then(|cell| cell.offer.clone());
+        // a repeated DISCOVER has moved the deadline: the later entry counts
+        if let Some((client, _)) = offer.filter(|(_, current)| *current == until) {
+            self.forget_offer(network, &client);
+        }
+    }
+
+    /// Forgets offers and holds whose time is over.
+    pub fn sweep(&mut self, now: Mono) {
+        while self.offers.front().is_some_and(|(until, _, _)| *until <= now) {
+            self.drop_oldest_offer();
+        }
+    }
+
+    /// Forgets holds whose deadline is over.
+    pub fn sweep_holds(&mut self, now: Mono) {
+        self.unhold_if(|hold| hold.until <= now);
+    }
+
+    fn count_decline(&mut self, client: ClientKey, now: Mono) {
+        let hour = Duration::from_secs(3600);
+        if self.declines.len() >= MAX_DECLINERS {
+            self.declines.retain(|_, (since, _)| now.since(*since) < hour);
+        }
+        if self.declines.len() >= MAX_DECLINERS && !self.declines.contains_key(&client) {
+            return;
+        }
+        let entry = self.declines.entry(client).or_insert((now, 0));
+        if now.since(entry.0) >= hour {
+            *entry = (now, 0);
+        }
+        entry.1 = entry.1.saturating_add(1);
+    }
+
+    /// Removes a client's record that says nothing any more.
+    fn tidy(&mut self, network: usize, client: &ClientKey) {
+        let clients = &mut self.nets[network].clients;
+        let empty = |c: &Client| c.lease.is_none() && c.offer.is_none() && c.past.is_none() && !c.pending;
+        if clients.get(client).is_some_and(empty) {
+            clients.remove(client);
+        }
+    }
+
+    /// Marks what these changes touch as being committed.
+    pub fn begin(&mut self, changes: &[Change]) -> Ticket {
+        let mut ticket = Ticket::default();
+        for change in changes {
+            let (network, ip, client) = match change {
+                Change::LeaseGranted(lease) => (&lease.network, lease.ip, Some(lease.client.clone())),
+                Change::LeaseEnded { network, ip, .. } | Change::Quarantined { network, ip, .. } => {
+                    (network, *ip, None)
+                }
+                _ => continue,
+            };
+            let IpAddr::V4(ip) = ip else { continue };
+            let network = self.net_of(network);
+            let client = client.or_else(|| self.lease(network, ip).map(|lease| lease.client.clone()));
+            self.nets[network].cells.entry(ip).or_default().pending = true;
+            self.mark_used(network, ip);
+            self.refresh(network, ip);
+            ticket.addresses.push((network, ip));
+            if let Some(client) = client {
+                self.nets[network].clients.entry(client.clone()).or_default().pending = true;
+                ticket.clients.push((network, client));
+            }
+        }
+        ticket
+    }
+
+    /// The proposal is decided, one way or the other.
+    pub fn settle(&mut self, ticket: Ticket) {
+        for (network, client) in ticket.clients {
+            if let Some(record) = self.nets[network].clients.get_mut(&client) {
+                record.pending = false;
+            }
+            self.tidy(network, &client);
+        }
+        for (network, ip) in ticket.addresses {
+            if let Some(cell) = self.nets[network].cells.get_mut(&ip) {
+                cell.pending = false;
+            }
+            self.refresh(network, ip);
+        }
+    }
+
+    /// Takes in one committed change.
+    pub fn apply(&mut self, change: &Change, at: Wall) {
+        match change {
+            Change::LeaseGranted(lease) => self.granted(lease),
+            Change::LeaseEnded { network, ip: IpAddr::V4(ip), end } => self.ended(network, *ip, *end, at),
+            Change::Quarantined { network, ip: IpAddr::V4(ip), until } => self.quarantine(network, *ip, *until),
+            Change::ReservationPut(reservation) => {
+                let touched = self.reservations.put(reservation.as_ref().clone());
+                self.refresh_everywhere(&touched);
+            }
+            Change::ReservationRemoved { id } => {
+                let touched = self.reservations.remove(id);
+                self.refresh_everywhere(&touched);
+            }
+            Change::HostPut(host) => {
+                let touched = self.reservations.put_host(host);
+                self.refresh_everywhere(&touched);
+            }
+            Change::HostRemoved { id } => {
+                let touched = self.reservations.remove_host(id);
+                self.refresh_everywhere(&touched);
+            }
+            _ => {}
+        }
+    }
+
+    fn granted(&mut self, lease: &Lease) {
+        let IpAddr::V4(ip) = lease.ip else { return };
+        let network = self.net_of(&lease.network);
+        self.forget_past(network, ip);
+        if let Some(old) = self.lease(network, ip).cloned() {
+            self.expiries.remove(&(old.expires, network, ip));
+            if old.client != lease.client {
+                self.clear_lease(network, &old.client, ip);
+            }
+        }
+        let net = &mut self.nets[network];
+        let client = net.clients.entry(lease.client.clone()).or_default();
+        client.lease = Some(ip);
+        let past = client.past;
+        if let Some(offered) = client.offer.take()
+            && let Some(cell) = net.cells.get_mut(&offered)
+        {
+            cell.offer = None;
+            self.refresh(network, offered);
+        }
+        if let Some(past) = past {
+            self.forget_past(network, past);
+        }
+        let cell = self.nets[network].cells.entry(ip).or_default();
+        cell.lease = Some(Arc::new(lease.clone()));
+        if let Some(until) = cell.quarantine.take() {
+            self.quarantines.remove(&(until, network, ip));
+        }
+        if lease.expires != Wall::NEVER {
+            self.expiries.insert((lease.expires, network, ip));
+        }
+        self.refresh(network, ip);
+    }
+
+    fn clear_lease(&mut self, network: usize, client: &ClientKey, ip: Ipv4Addr) {
+        if let Some(record) = self.nets[network].clients.get_mut(client)
+            && record.lease == Some(ip)
+        {
+            record.lease = None;
+        }
+        self.tidy(network, client);
+    }
+
+    fn ended(&mut self, network: &str, ip: Ipv4Addr, end: End, at: Wall) {
+        let network = self.net_of(network);
+        let Some(cell) = self.nets[network].cells.get_mut(&ip) else { return };
+        let Some(lease) = cell.lease.take() else { return };
+        self.expiries.remove(&(lease.expires, network, ip));
+        self.clear_lease(network, &lease.client, ip);
+        match end {
+            End::Declined { until } => return self.quarantine_at(network, ip, until),
+            End::Revoked => {}
+            End::Released | End::Expired => self.remember(network, ip, &lease.client, at),
+        }
+        self.refresh(network, ip);
+    }
+
+    /// DH-202: the client gets its last address again while others are free.
+    fn remember(&mut self, network: usize, ip: Ipv4Addr, client: &ClientKey, at: Wall) {
+        if let Some(older) = self.past_of(network, client) {
+            self.forget_past(network, older);
+        }
+        self.forget_past(network, ip);
+        self.nets[network].cells.entry(ip).or_default().past = Some((at, client.clone()));
+        self.nets[network].clients.entry(client.clone()).or_default().past = Some(ip);
+    }
+
+    fn forget_past(&mut self, network: usize, ip: Ipv4Addr) {
+        let past = self.nets[network].cells.get_mut(&ip).and_then(|cell| cell.past.take());
+        let Some((ended, client)) = past else { return };
+        if let Some(subnet) = self.policy.within(network, ip) {
+            self.nets[network].free[subnet].forget(ip, ended);
+        }
+        if let Some(record) = self.nets[network].clients.get_mut(&client) {
+            record.past = None;
+        }
+        self.tidy(network, &client);
+        self.refresh(network, ip);
+    }
+
+    fn quarantine(&mut self, network: &str, ip: Ipv4Addr, until: Wall) {
+        let network = self.net_of(network);
+        self.quarantine_at(network, ip, until);
+    }
+
+    fn quarantine_at(&mut self, network: usize, ip: Ipv4Addr, until: Wall) {
+        let cell = self.nets[network].cells.entry(ip).or_default();
+        if let Some((client, _)) = cell.offer.clone() {
+            self.forget_offer(network, &client);
+        }
+        let cell = self.nets[network].cells.entry(ip).or_default();
+        if let Some(older) = cell.quarantine.replace(until) {
+            self.quarantines.remove(&(older, network, ip));
+        }
+        self.quarantines.insert((until, network, ip));
+        self.refresh(network, ip);
+    }
+
+    /// Ends quarantines whose time is over; memory only, since their end is in the entry.
+    pub fn sweep_quarantines(&mut self, now: Wall) {
+        while let Some((_, network, ip)) = self.quarantines.first().copied().filter(|(until, _, _)| *until <= now) {
+            self.quarantines.pop_first();
+            if let Some(cell) = self.nets[network].cells.get_mut(&ip) {
+                cell.quarantine = None;
+            }
+            self.refresh(network, ip);
+        }
+    }
+
+    /// At most `limit` leases whose time is over and that no commit is touching, as the changes that end
+    /// them (DH-509).
+    pub fn expired(&self, now: Wall, limit: usize) -> Vec<Change> {
+        let due = self.expiries.iter().take_while(|(expires, _, _)| *expires <= now);
+        let idle = due.filter(|(_, network, ip)| {
+            let net = &self.nets[*network];
+            let cell = net.cells.get(ip).filter(|cell| !cell.pending);
+            let client = cell.and_then(|cell| net.clients.get(&cell.lease.as_ref()?.client));
+            client.is_some_and(|client| !client.pending)
+        });
+        idle.take(limit)
+            .map(|(_, network, ip)| Change::LeaseEnded {
+                network: self.nets[*network].name.clone(),
+                ip: IpAddr::V4(*ip),
+                end: End::Expired,
+            })
+            .collect()
+    }
+
+    /// When the next lease ends.
+    pub fn next_expiry(&self) -> Option<Wall> {
+        self.expiries.first().map(|(expires, _, _)| *expires)
+    }
+
+    /// Sets an address aside for a host. The caller has checked that it is available.
+    pub fn hold(&mut self, network: usize, ip: Ipv4Addr, hold: Hold) {
+        self.nets[network].cells.entry(ip).or_default().hold = Some(hold);
+        self.held.push((network, ip));
+        self.mark_used(network, ip);
+        self.refresh(network, ip);
+    }
+
+    /// Gives back what a holder holds.
+    pub fn unhold(&mut self, holder: &str) {
+        self.unhold_if(|hold| hold.holder == holder);
+    }
+
+    fn unhold_if(&mut self, over: impl Fn(&Hold) -> bool) {
+        for (network, ip) in std::mem::take(&mut self.held) {
+            let Some(cell) = self.nets[network].cells.get_mut(&ip) else { continue };
+            if cell.hold.as_ref().is_some_and(&over) {
+                cell.hold = None;
+                self.refresh(network, ip);
+            } else if cell.hold.is_some() {
+                self.held.push((network, ip));
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! DHCP as pure decisions. Owns the wire, the policy, the book of addresses and what to answer; refuses
+//! sockets, clocks and the ledger. The order is fixed by the callers: decide, commit, publish, answer.
+
+/// The next free address of a subnet.
+pub mod allocate;
+/// Who holds what, and which address is next: the memory that decisions are made against.
+pub mod book;
+/// The registry of options.
+pub mod options;
+/// What the configuration says: networks, subnets, pools, options, recipes.
+pub mod policy;
+/// Which reservation is for whom.
+pub mod reserve;
+/// DHCPv4: requests, decisions, replies.
+pub mod v4;
+/// Option values between text and wire.
+pub mod value;
+/// Bytes to slices and replies to bytes.
+pub mod wire;
+
+pub use value::{Problem, parse_value};

@@ -1,0 +1,167 @@
+//! Reservations by what selects them and by address. Owns the index over those of the configuration, the
+//! ledger and the hosts; refuses none of them: conflicts are judged where objects are made.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use super::policy::Policy;
+use crate::domain::host::Host;
+use crate::domain::lease::{Origin, Reservation, ReservationKey};
+use crate::domain::net::Mac;
+
+/// What of a client selects reservations.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Traits<'a> {
+    pub mac: Option<Mac>,
+    pub client_id: Option<&'a [u8]>,
+    pub circuit_id: Option<&'a [u8]>,
+}
+
+/// All reservations that are in force.
+#[derive(Debug, Clone, Default)]
+pub struct Reservations {
+    by_id: HashMap<String, Arc<Reservation>>,
+    by_key: HashMap<ReservationKey, Vec<Arc<Reservation>>>,
+    by_ip: HashMap<Ipv4Addr, Vec<Arc<Reservation>>>,
+    /// Ids of the reservations that a host stands for.
+    hosts: HashMap<String, Vec<String>>,
+}
+
+impl Reservations {
+    /// Puts one in, in place of the one with the same id. Returns the addresses whose state changed.
+    pub fn put(&mut self, reservation: Reservation) -> Vec<Ipv4Addr> {
+        let mut touched = self.remove(&reservation.id);
+        let reservation = Arc::new(reservation);
+        for key in &reservation.keys {
+            self.by_key.entry(key.clone()).or_default().push(reservation.clone());
+        }
+        if let Some(IpAddr::V4(ip)) = reservation.ip {
+            self.by_ip.entry(ip).or_default().push(reservation.clone());
+            touched.push(ip);
+        }
+        self.by_id.insert(reservation.id.clone(), reservation);
+        touched
+    }
+
+    /// Takes one out. Returns the addresses whose state changed.
+    pub fn remove(&mut self, id: &str) -> Vec<Ipv4Addr> {
+        let Some(old) = self.by_id.remove(id) else { return Vec::new() };
+        for key in &old.keys {
+            drop_from(&mut self.by_key, key, id);
+        }
+        let Some(IpAddr::V4(ip)) = old.ip else { return Vec::new() };
+        drop_from(&mut self.by_ip, &ip, id);
+        vec![ip]
+    }
+
+    /// A host's MACs, addresses and options, as reservations.
+    pub fn put_host(&mut self, host: &Host) -> Vec<Ipv4Addr> {
+        let mut touched = self.remove_host(&host.id);
+        let made = of_host(host);
+        self.hosts.insert(host.id.clone(), made.iter().map(|r| r.id.clone()).collect());
+        made.into_iter().for_each(|reservation| touched.extend(self.put(reservation)));
+        touched
+    }
+
+    /// Remembers which reservations hosts stand for, as another index knew it.
+    pub fn adopt_hosts(&mut self, other: &Reservations) {
+        self.hosts.clone_from(&other.hosts);
+    }
+
+    pub fn remove_host(&mut self, id: &str) -> Vec<Ipv4Addr> {
+        let ids = self.hosts.remove(id).unwrap_or_default();
+        ids.iter().flat_map(|id| self.remove(id)).collect()
+    }
+
+    /// The reservation of a client on a network: by MAC, else by client identifier, else by circuit.
+    pub fn find(&self, policy: &Policy, network: usize, client: Traits<'_>) -> Option<&Arc<Reservation>> {
+        let keys = [
+            client.mac.map(ReservationKey::Mac),
+            client.client_id.map(|id| ReservationKey::ClientId(id.to_vec())),
+            client.circuit_id.map(|id| ReservationKey::CircuitId(id.to_vec())),
+        ];
+        let found = keys.into_iter().flatten().filter_map(|key| self.by_key.get(&key));
+        // one with an address on this link before one that only names or sets options
+        let mut fitting = found.flatten().filter(|r| applies(policy, network, r));
+        let first = fitting.next()?;
+        if first.ip.is_some() { Some(first) } else { Some(fitting.find(|r| r.ip.is_some()).unwrap_or(first)) }
+    }
+
+    /// True if the address waits for somebody on that network.
+    pub fn holds(&self, network: &str, ip: Ipv4Addr) -> bool {
+        self.by_ip.get(&ip).is_some_and(|list| list.iter().any(|r| on(network, r)))
+    }
+
+    /// True if the address waits for somebody else than a client with these traits.
+    pub fn denies(&self, network: &str, ip: Ipv4Addr, client: Traits<'_>) -> bool {
+        let Some(list) = self.by_ip.get(&ip) else { return false };
+        let mut here = list.iter().filter(|r| on(network, r)).peekable();
+        here.peek().is_some() && !here.any(|r| selects(r, client))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Reservation>> {
+        self.by_id.values()
+    }
+}
+
+fn drop_from<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Vec<Arc<Reservation>>>, key: &K, id: &str) {
+    if let Some(list) = map.get_mut(key) {
+        list.retain(|r| r.id != id);
+        if list.is_empty() {
+            map.remove(key);
+        }
+    }
+}
+
+fn on(network: &str, reservation: &Reservation) -> bool {
+    reservation.network.as_deref().is_none_or(|name| name == network)
+}
+
+fn applies(policy: &Policy, network: usize, reservation: &Reservation) -> bool {
+    let here = on(&policy.networks[network].name, reservation);
+    here && match reservation.ip {
+        Some(IpAddr::V4(ip)) => policy.within(network, ip).is_some(),
+        Some(IpAddr::V6(_)) => false,
+        None => true,
+    }
+}
+
+fn selects(reservation: &Reservation, client: Traits<'_>) -> bool {
+    reservation.keys.iter().any(|key| match key {
+        ReservationKey::Mac(mac) => client.mac == Some(*mac),
+        ReservationKey::ClientId(id) => client.client_id == Some(id),
+        ReservationKey::CircuitId(id) => client.circuit_id == Some(id),
+    })
+}
+
+/// One reservation per MAC and IPv4 address; one without address for a MAC that has none (roaming).
+fn of_host(host: &Host) -> Vec<Reservation> {
+    let mut out = Vec::new();
+    for (i, interface) in host.interfaces.iter().enumerate() {
+        let Some(mac) = interface.mac else { continue };
+        let for_it = |o: &&crate::domain::host::CustomOption| {
+            o.family == 4 && o.interface.as_ref().is_none_or(|name| *name == interface.name)
+        };
+        let options = host.options.iter().filter(for_it);
+        let options: Vec<(u8, Vec<u8>)> =
+            options.filter_map(|o| Some((u8::try_from(o.number).ok()?, o.value.clone()))).collect();
+        let addresses = interface.addresses.iter().filter(|ip| ip.is_ipv4()).map(|ip| Some(*ip));
+        let mut addresses: Vec<Option<IpAddr>> = addresses.collect();
+        if addresses.is_empty() {
+            addresses.push(None);
+        }
+        for (j, ip) in addresses.into_iter().enumerate() {
+            out.push(Reservation {
+                id: format!("host:{}:{i}:{j}", host.id),
+                network: None,
+                keys: vec![ReservationKey::Mac(mac)],
+                ip,
+                name: host.fqdn.clone(),
+                options: options.clone(),
+                origin: Origin::Host(host.id.clone()),
+            });
+        }
+    }
+    out
+}

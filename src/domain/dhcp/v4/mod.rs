@@ -1,0 +1,194 @@
+//! DHCPv4 (RFC 2131): a datagram becomes a [`Request`], [`decide`] says what follows. Owns every rule of
+//! the exchange; refuses to send, to commit and to look at a clock.
+
+/// DISCOVER: which address.
+mod discover;
+/// DECLINE, RELEASE, INFORM.
+mod others;
+/// Replies: options by precedence, who they go to.
+mod reply;
+/// Datagrams as typed requests.
+pub mod request;
+/// REQUEST in its four states.
+mod states;
+
+use std::net::Ipv4Addr;
+
+use super::book::{Book, Effect};
+use super::policy::{Place, Policy};
+use super::wire::{Kind, Reply};
+use crate::domain::change::Change;
+use crate::domain::dns::naming::Names;
+use crate::domain::net::Mac;
+use crate::domain::time::{Mono, Wall};
+
+pub use request::{Arrival, Request};
+
+/// What decisions are made against, beside the policy.
+#[derive(Clone, Copy)]
+pub struct Facts<'a> {
+    pub book: &'a Book,
+    pub names: &'a dyn Names,
+}
+
+/// One moment on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    pub wall: Wall,
+    pub mono: Mono,
+}
+
+/// What follows from a request. The order is law: `changes` are durable before `reply` leaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    pub outcome: Outcome,
+    /// To be committed first; empty for what only concerns memory.
+    pub changes: Vec<Change>,
+    pub effects: Vec<Effect>,
+}
+
+/// Answer or silence.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    Send(Box<Reply>, Delivery),
+    Silent(Silence),
+}
+
+/// Where a reply goes (DH-211).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery {
+    pub to: Target,
+    /// Our address towards this client: the source of the reply.
+    pub from: Ipv4Addr,
+}
+
+/// How a reply reaches its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// To the relay, by routing table.
+    Relay(Ipv4Addr, u16),
+    /// To a client that has its address.
+    Unicast(Ipv4Addr),
+    /// To 255.255.255.255 on the receiving interface.
+    Broadcast,
+    /// A frame to a client that has no address yet.
+    Hardware(Mac, Ipv4Addr),
+}
+
+/// Why nothing is sent; each has a metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Silence {
+    /// The message never gets an answer (RELEASE, DECLINE), and did its work.
+    Done,
+    NoSubnet,
+    NotForUs,
+    NoType,
+    NoClient,
+    BadRelay,
+    OtherServer,
+    PoolFull,
+    Unknown,
+    NotOwner,
+    Declines,
+    NoAddress,
+    Unexpected,
+}
+
+impl Silence {
+    /// All of them, for the metrics.
+    pub const ALL: [Silence; 13] = [
+        Silence::Done,
+        Silence::NoSubnet,
+        Silence::NotForUs,
+        Silence::NoType,
+        Silence::NoClient,
+        Silence::BadRelay,
+        Silence::OtherServer,
+        Silence::PoolFull,
+        Silence::Unknown,
+        Silence::NotOwner,
+        Silence::Declines,
+        Silence::NoAddress,
+        Silence::Unexpected,
+    ];
+
+    /// The label of the metric.
+    pub fn label(self) -> &'static str {
+        match self {
+            Silence::Done => "done",
+            Silence::NoSubnet => "no-subnet",
+            Silence::NotForUs => "not-for-us",
+            Silence::NoType => "no-type",
+            Silence::NoClient => "no-client",
+            Silence::BadRelay => "bad-relay",
+            Silence::OtherServer => "other-server",
+            Silence::PoolFull => "pool-full",
+            Silence::Unknown => "unknown-client",
+            Silence::NotOwner => "not-owner",
+            Silence::Declines => "too-many-declines",
+            Silence::NoAddress => "no-address",
+            Silence::Unexpected => "unexpected-type",
+        }
+    }
+}
+
+impl Decision {
+    fn silent(why: Silence) -> Decision {
+        Decision { outcome: Outcome::Silent(why), changes: Vec::new(), effects: Vec::new() }
+    }
+
+    fn send((reply, delivery): (Reply, Delivery)) -> Decision {
+        Decision { outcome: Outcome::Send(Box::new(reply), delivery), changes: Vec::new(), effects: Vec::new() }
+    }
+
+    fn with_change(mut self, changes: Vec<Change>) -> Decision {
+        self.changes = changes;
+        self
+    }
+
+    fn with_effect(mut self, effect: Effect) -> Decision {
+        self.effects.push(effect);
+        self
+    }
+
+    /// The kind of the reply, if there is one.
+    pub fn reply_kind(&self) -> Option<Kind> {
+        match &self.outcome {
+            Outcome::Send(reply, _) => Some(reply.kind),
+            Outcome::Silent(_) => None,
+        }
+    }
+}
+
+/// One request on the link that it belongs to, with everything that its decision needs.
+struct Case<'a> {
+    request: &'a Request<'a>,
+    facts: Facts<'a>,
+    policy: &'a Policy,
+    now: Now,
+    place: Place,
+    /// Our address towards this client.
+    server_id: Ipv4Addr,
+    reserved: Option<std::sync::Arc<crate::domain::lease::Reservation>>,
+}
+
+/// What to do about a request. Pure, but for the name that `facts.names` notes as taken.
+pub fn decide(request: &Request<'_>, facts: &Facts<'_>, policy: &Policy, now: Now) -> Decision {
+    let place = match request.place(policy) {
+        Ok(place) => place,
+        Err(why) => return Decision::silent(why),
+    };
+    let giaddr = request.packet.giaddr();
+    if request.relayed() && facts.book.is_own(giaddr) && !policy.names_relay(giaddr) {
+        return Decision::silent(Silence::BadRelay);
+    }
+    let case = Case::new(request, *facts, policy, now, place);
+    match request.kind {
+        Kind::Discover => case.discover(),
+        Kind::Request => case.request(),
+        Kind::Decline => case.decline(),
+        Kind::Release => case.release(),
+        Kind::Inform => case.inform(),
+        Kind::Offer | Kind::Ack | Kind::Nak => Decision::silent(Silence::Unexpected),
+    }
+}

@@ -1,0 +1,291 @@
+//! Replies: the header, the options by precedence (DH-310), and who they go to (DH-211).
+
+use std::net::Ipv4Addr;
+
+use super::{Case, Decision, Delivery, Target};
+use crate::domain::dhcp::policy::{Place, Placeholders, Recipe, Setting};
+use crate::domain::dhcp::value;
+use crate::domain::dhcp::wire::{BROADCAST, Kind, Reply, code, relay};
+use crate::domain::dns::naming::reply81;
+
+/// Options of one reply; a later level overrides an earlier one.
+struct Chosen {
+    code: u8,
+    value: Vec<u8>,
+    force: bool,
+}
+
+/// The server's port, and a relay's.
+const SERVER_PORT: u16 = 67;
+
+impl Case<'_> {
+    pub(super) fn offer(&self, ip: Ipv4Addr) -> (Reply, Delivery) {
+        let place = self.place_of(ip);
+        let mut reply = self.granting(Kind::Offer, ip, place, self.seconds(place));
+        self.add_fqdn(&mut reply, None);
+        self.addressed(reply)
+    }
+
+    /// RFC 8925 §3.3.2: an offer without an address; nothing is leased.
+    pub(super) fn ipv6_only(&self, wait: u32) -> (Reply, Delivery) {
+        let mut reply = self.with_options(Kind::Offer, Ipv4Addr::UNSPECIFIED, self.place);
+        reply.options.retain(|(code, _)| *code != code::IPV6_ONLY);
+        reply.options.push((code::IPV6_ONLY, wait.to_be_bytes().to_vec()));
+        reply.options.push((code::LEASE_TIME, wait.to_be_bytes().to_vec()));
+        self.addressed(reply)
+    }
+
+    pub(super) fn ack(
+        &self,
+        ip: Ipv4Addr,
+        place: Place,
+        seconds: u32,
+        fqdn: Option<&str>,
+        rapid: bool,
+    ) -> (Reply, Delivery) {
+        let mut reply = self.granting(Kind::Ack, ip, place, seconds);
+        reply.ciaddr = self.request.packet.ciaddr();
+        self.add_fqdn(&mut reply, Some(fqdn));
+        if rapid {
+            reply.options.push((code::RAPID_COMMIT, Vec::new()));
+        }
+        self.addressed(reply)
+    }
+
+    /// RFC 2131 §4.3.5: no lease times, yiaddr 0, to ciaddr.
+    pub(super) fn inform_ack(&self, ip: Ipv4Addr) -> (Reply, Delivery) {
+        let mut reply = self.with_options(Kind::Ack, ip, self.place_of(ip));
+        reply.ciaddr = self.request.packet.ciaddr();
+        reply.yiaddr = Ipv4Addr::UNSPECIFIED;
+        self.add_fqdn(&mut reply, None);
+        let from = self.server_id;
+        (reply, Delivery { to: Target::Unicast(ip), from })
+    }
+
+    /// DH-210: no options but these, no addresses; the broadcast bit makes a relay reach the client.
+    pub(super) fn nak(&self, why: &str) -> Decision {
+        let mut reply = self.header(Kind::Nak);
+        reply.options.push((code::MESSAGE, why.as_bytes().to_vec()));
+        self.add_client_id(&mut reply);
+        let here = self.policy.by_interface(self.request.arrival.interface);
+        let to = if self.request.relayed() {
+            reply.flags |= BROADCAST;
+            self.relay_target()
+        } else if self.request.arrival.unicast() && here != Some(self.place.network) {
+            // a client behind a router: our broadcast would not reach it
+            Target::Unicast(self.request.packet.ciaddr())
+        } else {
+            Target::Broadcast
+        };
+        Decision::send((reply, Delivery { to, from: self.server_id }))
+    }
+
+    /// The subnet of an address, or where the request came from.
+    fn place_of(&self, ip: Ipv4Addr) -> Place {
+        let network = self.place.network;
+        self.policy.within(network, ip).map_or(self.place, |subnet| Place { network, subnet })
+    }
+
+    fn header(&self, kind: Kind) -> Reply {
+        let packet = &self.request.packet;
+        Reply {
+            kind,
+            htype: packet.htype(),
+            hlen: packet.hlen(),
+            xid: packet.xid(),
+            flags: packet.flags(),
+            ciaddr: Ipv4Addr::UNSPECIFIED,
+            yiaddr: Ipv4Addr::UNSPECIFIED,
+            siaddr: Ipv4Addr::UNSPECIFIED,
+            giaddr: packet.giaddr(),
+            chaddr: packet.chaddr_field(),
+            sname: Vec::new(),
+            file: Vec::new(),
+            options: vec![(code::SERVER_ID, self.server_id.octets().to_vec())],
+            relay_info: self.request.relay_info.as_ref().map(|info| info.to_vec()),
+            requested: self.request.requested.to_vec(),
+            max_size: packet.u16(code::MAX_SIZE),
+        }
+    }
+
+    /// With an address and its times. RFC 2131 §4.4.5: T1 0.5, T2 0.875 of the lease.
+    fn granting(&self, kind: Kind, ip: Ipv4Addr, place: Place, seconds: u32) -> Reply {
+        let mut reply = self.with_options(kind, ip, place);
+        let mut time = |code: u8, seconds: u32| reply.options.push((code, seconds.to_be_bytes().to_vec()));
+        time(code::LEASE_TIME, seconds);
+        if seconds != u32::MAX && seconds >= 8 {
+            time(code::T1, seconds / 2);
+            time(code::T2, seconds / 8 * 7);
+        }
+        reply
+    }
+
+    fn with_options(&self, kind: Kind, ip: Ipv4Addr, place: Place) -> Reply {
+        let mut reply = self.header(kind);
+        reply.yiaddr = ip;
+        let recipe = self.recipe(place);
+        let fill = Placeholders {
+            mac: self.request.mac,
+            ip,
+            server_ip: self.server_id,
+            http_url: &self.policy.http_url.replace("${server_ip}", &self.server_id.to_string()),
+        };
+        self.boot(&mut reply, place, recipe, &fill);
+        let chosen = self.chosen(ip, place, recipe, &fill, &reply.file);
+        let requested = &self.request.requested;
+        let wanted = |c: &Chosen| c.force || requested.is_empty() || requested.contains(&c.code);
+        reply.options.extend(chosen.into_iter().filter(wanted).map(|c| (c.code, c.value)));
+        self.add_client_id(&mut reply);
+        reply
+    }
+
+    /// DH-404: the first recipe that matches, where the network wants recipes.
+    fn recipe(&self, place: Place) -> Option<&Recipe> {
+        let class = self.request.vendor_class.as_deref();
+        let wanted = self.policy.networks[place.network].recipes;
+        self.policy.recipes.iter().filter(|_| wanted).find(|recipe| recipe.when.holds(class, self.request.mac))
+    }
+
+    /// siaddr and file.
+    fn boot(&self, reply: &mut Reply, place: Place, recipe: Option<&Recipe>, fill: &Placeholders<'_>) {
+        let subnet = self.policy.subnet(place);
+        let siaddr = recipe.and_then(|r| r.siaddr.as_ref()).and_then(|text| fill.fill(text).parse().ok());
+        reply.siaddr = siaddr.or(subnet.next_server).unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let file = recipe.and_then(|r| r.file.as_ref()).or(subnet.file.as_ref());
+        // a path that does not fit would name another file
+        reply.file = file.map(|text| fill.fill(text).into_bytes()).filter(|f| f.len() <= 128).unwrap_or_default();
+    }
+
+    /// DH-310, from the weakest level to the strongest.
+    fn chosen(
+        &self,
+        ip: Ipv4Addr,
+        place: Place,
+        recipe: Option<&Recipe>,
+        fill: &Placeholders<'_>,
+        file: &[u8],
+    ) -> Vec<Chosen> {
+        let network = &self.policy.networks[place.network];
+        let subnet = self.policy.subnet(place);
+        let pool = subnet.pools.iter().find(|pool| pool.range.contains(&ip));
+        let mut chosen = self.built_in(place, file);
+        let levels = [&self.policy.options, &network.options, &subnet.options];
+        let levels = levels.into_iter().chain(pool.map(|pool| &pool.options)).chain(recipe.map(|r| &r.settings));
+        for setting in levels.flatten() {
+            self.choose_setting(&mut chosen, setting, fill);
+        }
+        // what an administrator gave to one client reaches it, asked for or not
+        for (code, value) in self.reserved.iter().flat_map(|reservation| &reservation.options) {
+            put(&mut chosen, *code, value.clone(), true);
+        }
+        self.add_default_route(&mut chosen, place);
+        chosen
+    }
+
+    fn choose_setting(&self, chosen: &mut Vec<Chosen>, setting: &Setting, fill: &Placeholders<'_>) {
+        if let Some(value) = setting.value.wire(setting.code, fill) {
+            put(chosen, setting.code, value, setting.force);
+        }
+    }
+
+    /// What follows from the subnet and the request itself.
+    fn built_in(&self, place: Place, file: &[u8]) -> Vec<Chosen> {
+        let network = &self.policy.networks[place.network];
+        let subnet = self.policy.subnet(place);
+        let mut out = Vec::with_capacity(16);
+        put(&mut out, code::MASK, subnet.prefix.netmask().octets().to_vec(), true);
+        if let Some(router) = subnet.router {
+            put(&mut out, code::ROUTER, router.octets().to_vec(), false);
+        }
+        if subnet.prefix.prefix_len() < 31 {
+            put(&mut out, code::BROADCAST_ADDRESS, subnet.prefix.broadcast().octets().to_vec(), false);
+        }
+        if !network.domain.is_empty() {
+            put(&mut out, code::DOMAIN, network.domain.clone().into_bytes(), false);
+        }
+        // a name that we gave, not one that the client brought
+        if let Some(name) = self.reserved.as_ref().and_then(|r| r.name.as_deref()) {
+            let label = name.split('.').next().unwrap_or_default();
+            put(&mut out, code::HOSTNAME, label.as_bytes().to_vec(), false);
+        }
+        if !file.is_empty() {
+            put(&mut out, code::BOOT_FILE, file.to_vec(), false);
+            // firmware ignores an answer without its own class in it (DH-412, DH-413)
+            let class = self.request.vendor_class.as_deref().unwrap_or_default();
+            for kind in ["PXEClient", "HTTPClient"] {
+                if class.starts_with(kind.as_bytes()) {
+                    put(&mut out, code::VENDOR_CLASS, kind.as_bytes().to_vec(), true);
+                }
+            }
+        }
+        // RFC 4578 §2.3: echoed to those that sent it
+        if let Some(uuid) = self.request.packet.option(code::PXE_UUID) {
+            put(&mut out, code::PXE_UUID, uuid.to_vec(), true);
+        }
+        out
+    }
+
+    /// RFC 3442: who takes 121 ignores 3, so the default route must be among the routes. 249 goes to those
+    /// who ask for it.
+    fn add_default_route(&self, chosen: &mut Vec<Chosen>, place: Place) {
+        let router = chosen.iter().find(|c| c.code == code::ROUTER).and_then(|c| c.value.first_chunk::<4>().copied());
+        let router = router.map(Ipv4Addr::from).or(self.policy.subnet(place).router);
+        for c in chosen.iter_mut().filter(|c| matches!(c.code, code::ROUTES | code::MS_ROUTES)) {
+            if let Some(router) = router.filter(|_| !value::has_default_route(&c.value)) {
+                c.value.extend(value::encode_route(ipnet::Ipv4Net::default(), router));
+            }
+        }
+        let routes = chosen.iter().find(|c| c.code == code::ROUTES).map(|c| c.value.clone());
+        let asked = self.request.requested.contains(&code::MS_ROUTES);
+        if let Some(routes) = routes.filter(|_| asked && !chosen.iter().any(|c| c.code == code::MS_ROUTES)) {
+            put(chosen, code::MS_ROUTES, routes, false);
+        }
+    }
+
+    /// RFC 6842: echoed in every reply, if received.
+    fn add_client_id(&self, reply: &mut Reply) {
+        if let Some(id) = self.request.client_id.as_ref().filter(|_| self.policy.rules.echo_client_id) {
+            reply.options.push((code::CLIENT_ID, id.to_vec()));
+        }
+    }
+
+    /// RFC 4702 §4: only if received. `chosen` is `None` while no name has been chosen yet.
+    fn add_fqdn(&self, reply: &mut Reply, chosen: Option<Option<&str>>) {
+        let Some(received) = self.request.packet.option(code::FQDN) else { return };
+        let network = self.place.network;
+        let held = self.facts.book.lease_of(network, &self.client()).and_then(|lease| lease.fqdn.clone());
+        let name = chosen.map_or(held, |name| name.map(str::to_owned));
+        if chosen.is_some() || name.is_some() {
+            reply.options.extend(reply81(&received, name.as_deref()).map(|value| (code::FQDN, value)));
+        }
+    }
+
+    /// DH-211: to the relay; to a client with an address; by broadcast if it asked so; else by frame.
+    fn addressed(&self, reply: Reply) -> (Reply, Delivery) {
+        let packet = &self.request.packet;
+        let to = if self.request.relayed() {
+            self.relay_target()
+        } else if !packet.ciaddr().is_unspecified() {
+            Target::Unicast(packet.ciaddr())
+        } else if packet.flags() & BROADCAST != 0 || reply.yiaddr.is_unspecified() {
+            Target::Broadcast
+        } else {
+            self.request.mac.map_or(Target::Broadcast, |mac| Target::Hardware(mac, reply.yiaddr))
+        };
+        (reply, Delivery { to, from: self.server_id })
+    }
+
+    fn relay_target(&self) -> Target {
+        // RFC 8357 §5.2: the sub-option says that the relay's source port is where it listens
+        let own_port = self.request.relay_value(relay::sub::SOURCE_PORT).is_some();
+        let port = if own_port { self.request.arrival.source_port } else { SERVER_PORT };
+        Target::Relay(self.request.packet.giaddr(), port)
+    }
+}
+
+fn put(chosen: &mut Vec<Chosen>, code: u8, value: Vec<u8>, force: bool) {
+    match chosen.iter_mut().find(|c| c.code == code) {
+        Some(c) => (c.value, c.force) = (value, c.force || force),
+        None => chosen.push(Chosen { code, value, force }),
+    }
+}

@@ -1,0 +1,190 @@
+//! Datagrams as typed requests: who asks, from where, for which link. Owns the checks that every message
+//! must pass before anything is decided.
+
+use std::borrow::Cow;
+use std::net::Ipv4Addr;
+
+use super::{Facts, Now, Silence};
+use crate::domain::dhcp::policy::{Identify, Place, Policy};
+use crate::domain::dhcp::reserve::Traits;
+use crate::domain::dhcp::wire::{Kind, Packet, code, relay};
+use crate::domain::lease::ClientKey;
+use crate::domain::net::Mac;
+
+/// How a datagram came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival<'a> {
+    pub interface: &'a str,
+    /// Our address on that interface, or the one that the datagram was sent to.
+    pub local: Ipv4Addr,
+    pub source: Ipv4Addr,
+    pub source_port: u16,
+    pub destination: Ipv4Addr,
+}
+
+impl Arrival<'_> {
+    /// True if it was sent to us alone.
+    pub fn unicast(&self) -> bool {
+        !self.destination.is_broadcast() && !self.destination.is_unspecified() && self.destination == self.local
+    }
+}
+
+/// A message that names its type and its client.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    pub kind: Kind,
+    pub packet: Packet<'a>,
+    pub arrival: Arrival<'a>,
+    pub client_id: Option<Cow<'a, [u8]>>,
+    /// chaddr, if it is an Ethernet address that can name a device.
+    pub mac: Option<Mac>,
+    /// Raw option 82.
+    pub relay_info: Option<Cow<'a, [u8]>>,
+    pub vendor_class: Option<Cow<'a, [u8]>>,
+    /// Option 55.
+    pub requested: Cow<'a, [u8]>,
+}
+
+impl<'a> Request<'a> {
+    /// Reads a walked packet as a request of a client.
+    pub fn read(packet: Packet<'a>, arrival: Arrival<'a>) -> Result<Request<'a>, Silence> {
+        if packet.op() != 1 {
+            return Err(Silence::Unexpected);
+        }
+        let kind = match packet.option(code::TYPE).as_deref() {
+            Some([number]) => Kind::of(*number).ok_or(Silence::Unexpected)?,
+            _ => return Err(Silence::NoType),
+        };
+        let client_id = packet.option(code::CLIENT_ID).filter(|id| !id.is_empty());
+        let chaddr = packet.chaddr();
+        let nil = chaddr.iter().all(|b| *b == 0);
+        let group = packet.htype() == 1 && chaddr.first().is_some_and(|b| b & 1 == 1);
+        // DH-225: a nil address names nobody; a group address only with option 61
+        if client_id.is_none() && (nil || group) || packet.htype() == 1 && nil {
+            return Err(Silence::NoClient);
+        }
+        let mac = <[u8; 6]>::try_from(chaddr).ok().filter(|_| packet.htype() == 1).map(Mac);
+        Ok(Request {
+            kind,
+            client_id,
+            mac: mac.filter(|mac| mac.is_identity()),
+            relay_info: packet.option(code::RELAY_INFO).filter(|info| !info.is_empty()),
+            vendor_class: packet.text(code::VENDOR_CLASS),
+            requested: packet.option(code::REQUEST_LIST).unwrap_or_default(),
+            packet,
+            arrival,
+        })
+    }
+
+    /// True if it came through a relay agent.
+    pub fn relayed(&self) -> bool {
+        !self.packet.giaddr().is_unspecified()
+    }
+
+    /// A sub-option of option 82.
+    pub fn relay_value(&self, sub: u8) -> Option<&[u8]> {
+        relay::value(self.relay_info.as_deref()?, sub)
+    }
+
+    /// The option 82 that may be believed on this link: one with giaddr 0 only where we trust the
+    /// switches (DH-302).
+    pub fn believed_relay_info(&self, policy: &Policy, network: usize) -> Option<&[u8]> {
+        let info = self.relay_info.as_deref()?;
+        (self.relayed() || policy.networks[network].trusted).then_some(info)
+    }
+
+    /// What a lease hangs on (DH-221).
+    pub fn client_key(&self, identify: Identify) -> ClientKey {
+        let hw = || ClientKey::Hw(self.packet.htype(), self.packet.chaddr().to_vec());
+        match (&self.client_id, identify) {
+            (Some(id), Identify::ClientId) => ClientKey::Id(id.to_vec()),
+            (Some(id), Identify::Mac) if self.packet.chaddr().is_empty() => ClientKey::Id(id.to_vec()),
+            _ => hw(),
+        }
+    }
+
+    /// What selects reservations.
+    pub fn traits(&self, policy: &Policy, network: usize) -> Traits<'_> {
+        let circuit = self.believed_relay_info(policy, network).and_then(|i| relay::value(i, relay::sub::CIRCUIT_ID));
+        Traits { mac: self.mac, client_id: self.client_id.as_deref(), circuit_id: circuit }
+    }
+
+    /// The link of the request (DH-301): option 82.5, option 118, giaddr, ciaddr, the interface.
+    pub fn place(&self, policy: &Policy) -> Result<Place, Silence> {
+        let giaddr = self.packet.giaddr();
+        if self.relayed() && bad_relay(giaddr) && !policy.names_relay(giaddr) {
+            return Err(Silence::BadRelay);
+        }
+        let here = policy.by_interface(self.arrival.interface);
+        let believed = self.relayed() || here.is_some_and(|network| policy.networks[network].trusted);
+        let info = self.relay_info.as_deref().filter(|_| believed);
+        let selected = info.and_then(|info| relay::address(info, relay::sub::LINK_SELECTION));
+        let selected = selected.or_else(|| self.packet.ip(code::SUBNET_SELECTION));
+        if let Some(link) = selected {
+            return policy.by_address(link, here).ok_or(Silence::NoSubnet);
+        }
+        if self.relayed() {
+            return policy.by_relay(giaddr).ok_or(Silence::NoSubnet);
+        }
+        let by_interface = here.map(|network| Place { network, subnet: 0 });
+        let ciaddr = self.packet.ciaddr();
+        let source = if ciaddr.is_unspecified() && self.kind == Kind::Inform { self.arrival.source } else { ciaddr };
+        // a broadcast says where the client is now, whatever address it had
+        let by_ciaddr = Some(source)
+            .filter(|ip| !ip.is_unspecified())
+            .and_then(|ip| policy.by_address(ip, here))
+            .filter(|place| self.arrival.unicast() || Some(place.network) == here);
+        by_ciaddr.or(by_interface).filter(|place| self.exists(policy, *place)).ok_or(Silence::NoSubnet)
+    }
+
+    fn exists(&self, policy: &Policy, place: Place) -> bool {
+        policy.networks[place.network].subnets.get(place.subnet).is_some()
+    }
+}
+
+/// Addresses that no relay has (dhcp reference, section 12).
+fn bad_relay(giaddr: Ipv4Addr) -> bool {
+    giaddr.is_multicast() || giaddr.is_broadcast() || giaddr.is_loopback() || giaddr.octets()[0] == 0
+}
+
+impl<'a> super::Case<'a> {
+    pub(super) fn new(
+        request: &'a Request<'a>,
+        facts: Facts<'a>,
+        policy: &'a Policy,
+        now: Now,
+        place: Place,
+    ) -> super::Case<'a> {
+        let network = place.network;
+        let reserved = facts.book.reservations().find(policy, network, request.traits(policy, network)).cloned();
+        // RFC 5107 §4: the relay's address is our server identifier
+        let override_id = request.relay_info.as_deref().filter(|_| request.relayed());
+        let override_id = override_id.and_then(|info| relay::address(info, relay::sub::SERVER_ID_OVERRIDE));
+        let server_id = override_id.or(policy.subnet(place).server_id).unwrap_or(request.arrival.local);
+        super::Case { request, facts, policy, now, place, server_id, reserved }
+    }
+
+    pub(super) fn client(&self) -> ClientKey {
+        self.request.client_key(self.policy.networks[self.place.network].identify)
+    }
+
+    pub(super) fn traits(&self) -> Traits<'_> {
+        self.request.traits(self.policy, self.place.network)
+    }
+
+    /// True if option 54, where given, means us.
+    pub(super) fn names_us(&self, server: Ipv4Addr) -> bool {
+        server == self.server_id
+            || server == self.request.arrival.local
+            || self.policy.subnet(self.place).server_id == Some(server)
+            || self.facts.book.is_own(server)
+    }
+
+    /// The address that waits for this client.
+    pub(super) fn reserved_ip(&self) -> Option<Ipv4Addr> {
+        match self.reserved.as_ref()?.ip? {
+            std::net::IpAddr::V4(ip) => Some(ip),
+            std::net::IpAddr::V6(_) => None,
+        }
+    }
+}
