@@ -25,3 +25,23 @@ bench:
 	packaging/setup.sh bench
 	cargo build --release --locked
 	cargo bench --locked --bench side_by_side
+
+demo:
+	packaging/setup.sh demo
+	cargo build --locked
+	demo/demo.sh
+
+# The tests at full size. Each bound can be set from outside.
+soak: export SEEDS ?= 20000
+soak: export KILLS ?= 1000
+soak: export RACE ?= 10000
+soak: export POINTS ?= 10000
+soak: export TEST_SECONDS ?= 86400
+soak: setup
+	tests/run.sh
+
+# cargo-fuzz works on the stable toolchain with RUSTC_BOOTSTRAP.
+FUZZ_SECONDS ?= 60
+fuzz:
+	packaging/setup.sh fuzz
+	packaging/fuzz.sh $(FUZZ_SECONDS)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the tests, the demo or the benches need. Needs root; a complete machine is left untouched.
 #
-#   packaging/setup.sh [test|demo|bench|deb] ...      default: test
+#   packaging/setup.sh [test|demo|bench|fuzz|deb] ...      default: test
 #   packaging/setup.sh --check [GROUP] ...            installs nothing, prints what is missing, exit 1 if anything is
 #
 # Nothing that comes along is started: policy-rc.d denies it during the run, and units that are new are disabled after it.
@@ -15,7 +15,8 @@ LAN=(iproute2 procps util-linux nftables "busybox|busybox-static" udhcpc isc-dhc
 LAB=(systemd ethtool tcpdump atftp strace sqlite3 dnsmasq-base openssl)
 DEB=(dpkg-dev)
 MACHINE=(mmdebstrap systemd-container)
-BENCH=(kea-dhcp4-server kea-admin dnsmasq-base nsd dnsperf sqlite3)
+BENCH=(kea-dhcp4-server kea-admin dnsmasq-base nsd dnsperf)
+PAGE=(socat)
 
 die() { echo "setup: $*" >&2; exit 1; }
 
@@ -25,10 +26,11 @@ check=0 want=()
 for group in "$@"; do
   case $group in
     test) want+=("${BUILD[@]}" "${LAN[@]}" "${LAB[@]}" "${DEB[@]}" "${MACHINE[@]}") ;;
-    demo) want+=("${BUILD[@]}" "${LAN[@]}") ;;
+    demo) want+=("${BUILD[@]}" "${LAN[@]}" "${PAGE[@]}") ;;
     bench) want+=("${BUILD[@]}" "${LAN[@]}" "${BENCH[@]}") ;;
+    fuzz) want+=("${BUILD[@]}" g++) ;;
     deb) want+=("${BUILD[@]}" "${DEB[@]}") ;;
-    *) die "unknown group $group (test, demo, bench or deb)" ;;
+    *) die "unknown group $group (test, demo, bench, fuzz or deb)" ;;
   esac
 done
 command -v apt-get >/dev/null || die "apt-get is missing: this is for Debian 12 or newer"

@@ -133,7 +133,7 @@ check "answers /healthz on its socket" healthy
 check "has a socket for lanlord-admin only" sh_in '[[ $(stat -c "%U:%G %a" /run/lanlord/api.sock) == "_lanlord:lanlord-admin 660" ]]'
 check "keeps its state to itself" sh_in '[[ $(stat -c "%U %a" /var/lib/lanlord) == "_lanlord 750" ]]'
 check "has DHCP off until configured" silent u 67
-check "ships a configuration that it accepts" sh_in 'lanlord check --config /etc/lanlord/lanlord.toml'
+check "ships a configuration that it accepts" sh_in 'lanlord check /etc/lanlord/lanlord.toml'
 
 pid=$(unit_pid)
 check "restarts" inside systemctl restart lanlord.service
@@ -152,13 +152,14 @@ interface = "eth0"
 prefix = "10.99.0.0/24"
 pool = ["10.99.0.100-10.99.0.199"]
 router = "10.99.0.1"
+[dns]
 [dhcp4]
 enabled = true
 [provisioning]
 enabled = true
 END'
 pid=$(unit_pid)
-check "accepts a network" sh_in 'lanlord check --config /etc/lanlord/lanlord.toml && systemctl restart lanlord.service'
+check "accepts a network" sh_in 'lanlord check /etc/lanlord/lanlord.toml && systemctl restart lanlord.service'
 check "answers with a network" within 10 restarted "$pid"
 check "serves DHCP, DNS and TFTP with its two capabilities" sh_in 'for i in $(seq 50); do
   if [[ -n $(ss -Hlun "sport = :67") && -n $(ss -Hlun "sport = :53") && -n $(ss -Hlun "sport = :69") ]]; then exit 0; fi; sleep 0.1; done; ss -lun; exit 1'
