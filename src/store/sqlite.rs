@@ -17,10 +17,22 @@ pub const TAIL_ENTRIES: usize = 50_000;
 pub const TAIL_BYTES: usize = 32 << 20;
 /// Entries that one transaction folds: the next batch waits no longer than this takes.
 pub const FOLD_ENTRIES: usize = 256;
-/// Size of the write-ahead log at which it is copied into the database while nobody waits, and under load.
-const CHECKPOINT_IDLE: usize = 4 << 20;
-const CHECKPOINT_LOAD: usize = 64 << 20;
 const PAGE: usize = 4096;
+
+/// Sizes in bytes of the write-ahead log at which it is copied into the database.
+#[derive(Debug, Clone, Copy)]
+pub struct Checkpoints {
+    /// While nobody waits.
+    pub idle: usize,
+    /// While entries are still to be folded.
+    pub load: usize,
+}
+
+impl Default for Checkpoints {
+    fn default() -> Checkpoints {
+        Checkpoints { idle: 4 << 20, load: 64 << 20 }
+    }
+}
 
 /// An open database. Made by [`super::open()`].
 pub struct SqlitePort {
@@ -29,6 +41,7 @@ pub struct SqlitePort {
     tail: Tail,
     /// Bytes written to the write-ahead log since the last checkpoint, roughly.
     wal: usize,
+    checkpoints: Checkpoints,
     folded_since_pruning: usize,
     /// Held while the database is open: no second daemon may write to it.
     _lock: Option<File>,
@@ -83,7 +96,15 @@ impl Tail {
 
 impl SqlitePort {
     pub(super) fn new(connection: SqliteConnection, node: String, tail: Tail, lock: Option<File>) -> SqlitePort {
-        SqlitePort { connection, node, tail, wal: CHECKPOINT_IDLE, folded_since_pruning: 0, _lock: lock }
+        let checkpoints = Checkpoints::default();
+        // what an earlier process left in the log is not known: it is copied when there is time
+        let wal = checkpoints.idle;
+        SqlitePort { connection, node, tail, wal, checkpoints, folded_since_pruning: 0, _lock: lock }
+    }
+
+    /// Changes when the write-ahead log is copied: for media that are unlike the usual ones, and for tests.
+    pub fn checkpoint_at(&mut self, checkpoints: Checkpoints) {
+        self.checkpoints = checkpoints;
     }
 
     /// Entries that are in the journal and not yet in the tables.
@@ -144,14 +165,14 @@ impl Port for SqlitePort {
     async fn fold(&mut self) -> Result<bool, PortError> {
         if self.tail.entries > 0 {
             self.fold_some().await?;
-            self.checkpoint(CHECKPOINT_LOAD).await?;
+            self.checkpoint(self.checkpoints.load).await?;
             return Ok(true);
         }
         if self.folded_since_pruning >= 1000 {
             self.folded_since_pruning = 0;
             return fold::prune(&mut self.connection).await.map_err(port_error);
         }
-        self.checkpoint(CHECKPOINT_IDLE).await
+        self.checkpoint(self.checkpoints.idle).await
     }
 
     fn must_fold(&self) -> bool {
