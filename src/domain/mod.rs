@@ -3,6 +3,8 @@
 
 /// The closed list of durable facts.
 pub mod change;
+/// The CLAWS event bus: messages, merging, transactions.
+pub mod claws;
 /// Phones as provisioning knows them: devices and their configs.
 pub mod device;
 /// DHCP: wire, policy, allocation, decisions.

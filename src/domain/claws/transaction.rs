@@ -1,0 +1,422 @@
+//! One transaction as a state machine without IO: answers, departures and ticks of the monotonic clock go
+//! in, decisions come out. Owns the failure policy (CL-3xx). Refuses to know sessions, journals and XML.
+
+use std::time::Duration;
+
+use super::merge::Answer;
+use super::message::{Applied, Edit};
+use crate::domain::change::TxOutcome;
+use crate::domain::time::Mono;
+
+/// Longest wait for one module.
+pub const WAIT_CAP: Duration = Duration::from_secs(30);
+/// Longest life of a transaction until it is decided.
+pub const DEADLINE_CAP: Duration = Duration::from_secs(60);
+/// Time of a whole transaction, unless configured otherwise.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How much a transaction depends on a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// No decision without its answer.
+    Required,
+    Optional,
+    /// Sees the final event only.
+    Observer,
+}
+
+/// What the operator decided about one module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    pub role: Role,
+    /// From broadcast to answer.
+    pub timeout: Duration,
+    /// Whether its reject ends the transaction.
+    pub veto: bool,
+    pub priority: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Policy {
+        Policy { role: Role::Optional, timeout: Duration::from_secs(5), veto: false, priority: 100 }
+    }
+}
+
+/// A module that is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub name: String,
+    pub policy: Policy,
+    /// Not connected when the set was frozen.
+    pub absent: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Standing {
+    Waiting { until: Mono },
+    Updated { edits: Vec<Edit>, hold: Option<Mono> },
+    Rejected { code: String, message: String },
+    TimedOut,
+    Gone,
+    Denied(String),
+}
+
+/// What a module says to a provisional event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    Update {
+        edits: Vec<Edit>,
+        hold_ms: Option<u32>,
+    },
+    Reject {
+        code: String,
+        message: String,
+    },
+    /// An update that touched what it may not.
+    Denied(String),
+}
+
+/// Why a reply does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unheard {
+    NotMember,
+    AlreadyAnswered,
+    RoundClosed,
+}
+
+/// What follows once collecting is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Merge these and try to commit.
+    Merge(Vec<Answer>),
+    Cancel {
+        reason: String,
+        message: String,
+    },
+}
+
+/// A transaction between J1 and J2.
+#[derive(Debug, Clone)]
+pub struct Collecting {
+    members: Vec<(Member, Standing, Option<Reply>)>,
+    deadline: Mono,
+    cancelled: Option<(String, String)>,
+    closed: bool,
+}
+
+impl Collecting {
+    /// Freezes the set of members (CL-126). An absent optional member is not waited for unless it gets
+    /// `grace` to come back; an absent required one ends the transaction, unless it gets that grace until
+    /// the deadline.
+    pub fn start(members: Vec<Member>, deadline: Mono, grace: Option<Duration>, now: Mono) -> Collecting {
+        let mut this = Collecting { members: Vec::new(), deadline, cancelled: None, closed: false };
+        for member in members {
+            let wait = now.plus(member.policy.timeout.min(WAIT_CAP));
+            let standing = match (member.absent, grace, member.policy.role) {
+                (false, ..) => Standing::Waiting { until: wait },
+                (true, Some(_), Role::Required) => Standing::Waiting { until: deadline },
+                (true, Some(grace), _) => Standing::Waiting { until: now.plus(grace) },
+                (true, None, _) => Standing::Gone,
+            };
+            if standing == Standing::Gone {
+                this.lost(&member, "module-unavailable", "is not connected");
+            }
+            this.members.push((member, standing, None));
+        }
+        this
+    }
+
+    /// Names of the members.
+    pub fn names(&self) -> Vec<String> {
+        self.members.iter().map(|(member, ..)| member.name.clone()).collect()
+    }
+
+    /// True if that module may answer at all.
+    pub fn has(&self, module: &str) -> bool {
+        self.members.iter().any(|(member, ..)| member.name == module)
+    }
+
+    /// Starts the waiting anew: the broadcast left now.
+    pub fn broadcast(&mut self, now: Mono) {
+        for (member, standing, _) in &mut self.members {
+            if let (Standing::Waiting { until }, false) = (standing, member.absent) {
+                *until = now.plus(member.policy.timeout.min(WAIT_CAP));
+            }
+        }
+    }
+
+    /// A member that was absent is there: from now on it has its usual time.
+    pub fn arrived(&mut self, module: &str, now: Mono) {
+        for (member, standing, _) in &mut self.members {
+            if let (true, Standing::Waiting { until }) = (member.name == module && member.absent, standing) {
+                *until = now.plus(member.policy.timeout.min(WAIT_CAP));
+                member.absent = false;
+            }
+        }
+    }
+
+    /// Takes an answer in. The same answer again is heard again (CL-513); `Ok(false)` tells it apart.
+    pub fn answer(&mut self, module: &str, reply: Reply, now: Mono) -> Result<bool, Unheard> {
+        let closed = self.closed || self.cancelled.is_some();
+        let Some((member, standing, heard)) = self.members.iter_mut().find(|(m, ..)| m.name == module) else {
+            return Err(Unheard::NotMember);
+        };
+        if let Some(heard) = heard {
+            return if *heard == reply { Ok(false) } else { Err(Unheard::AlreadyAnswered) };
+        }
+        match standing {
+            Standing::Waiting { until } if !closed && now <= *until && now <= self.deadline => {}
+            _ => return Err(Unheard::RoundClosed),
+        }
+        let member = member.clone();
+        *standing = match &reply {
+            Reply::Update { edits, hold_ms } => Standing::Updated {
+                edits: edits.clone(),
+                hold: hold_ms.map(|ms| now.plus(Duration::from_millis(u64::from(ms)))),
+            },
+            Reply::Reject { code, message } => Standing::Rejected { code: code.clone(), message: message.clone() },
+            Reply::Denied(why) => Standing::Denied(why.clone()),
+        };
+        *heard = Some(reply.clone());
+        match reply {
+            Reply::Reject { code, message } if member.policy.veto => {
+                let text = format!("{}: {message}", member.name);
+                self.cancelled.get_or_insert((code, text));
+            }
+            Reply::Denied(why) => self.lost(&member, "denied", &format!("answered beyond its rights: {why}")),
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    /// A module's session ended.
+    pub fn gone(&mut self, module: &str) {
+        let Some((member, standing, _)) = self.members.iter_mut().find(|(m, ..)| m.name == module) else { return };
+        if matches!(standing, Standing::Waiting { .. }) && !member.absent {
+            *standing = Standing::Gone;
+            let member = member.clone();
+            self.lost(&member, "module-unavailable", "went away");
+        }
+    }
+
+    /// When [`Collecting::decide`] is to be asked next, if nothing else happens.
+    pub fn next(&self) -> Mono {
+        let waits = self.members.iter().filter_map(|(_, standing, _)| match standing {
+            Standing::Waiting { until } => Some(*until),
+            _ => None,
+        });
+        waits.fold(self.deadline, Mono::min)
+    }
+
+    /// CL-311: a decision once every member has answered or run out of time. Asked again, it stays silent.
+    pub fn decide(&mut self, now: Mono) -> Option<Decision> {
+        if self.closed {
+            return None;
+        }
+        let over = now >= self.deadline;
+        for i in 0..self.members.len() {
+            let (member, standing, _) = &mut self.members[i];
+            let late = match standing {
+                Standing::Waiting { until } => over || now >= *until,
+                // CL-307: the module's own reservation has run out
+                Standing::Updated { hold: Some(hold), .. } => now >= *hold,
+                _ => false,
+            };
+            if late {
+                *standing = Standing::TimedOut;
+                let member = member.clone();
+                self.lost(&member, "timed-out", "did not answer in time");
+            }
+        }
+        if let Some((reason, message)) = self.cancelled.clone() {
+            self.closed = true;
+            return Some(Decision::Cancel { reason, message });
+        }
+        if self.members.iter().any(|(_, standing, _)| matches!(standing, Standing::Waiting { .. })) {
+            return None;
+        }
+        self.closed = true;
+        let answers = self.members.iter().filter_map(|(member, standing, _)| match standing {
+            Standing::Updated { edits, .. } => {
+                Some(Answer { module: member.name.clone(), priority: member.policy.priority, edits: edits.clone() })
+            }
+            _ => None,
+        });
+        Some(Decision::Merge(answers.collect()))
+    }
+
+    /// How each member fared so far.
+    pub fn outcomes(&self) -> Vec<TxOutcome> {
+        let one = |(member, standing, _): &(Member, Standing, Option<Reply>)| {
+            let (result, detail) = match standing {
+                Standing::Waiting { .. } => ("skipped", String::new()),
+                Standing::Updated { edits, .. } if edits.is_empty() => ("empty", String::new()),
+                Standing::Updated { .. } => ("updated", String::new()),
+                Standing::Rejected { code, message } => ("rejected", format!("{code}: {message}")),
+                Standing::TimedOut => ("timed-out", String::new()),
+                Standing::Gone => ("gone", String::new()),
+                Standing::Denied(why) => ("denied", why.clone()),
+            };
+            TxOutcome { module: member.name.clone(), result: result.to_owned(), detail, late: false }
+        };
+        self.members.iter().map(one).collect()
+    }
+
+    /// A member will not answer: without a required one there is no decision.
+    fn lost(&mut self, member: &Member, reason: &str, what: &str) {
+        if member.policy.role == Role::Required {
+            self.cancelled.get_or_insert((reason.to_owned(), format!("{} {what}", member.name)));
+        }
+    }
+}
+
+/// A transaction between J2 and J3: who applies, and what they said.
+#[derive(Debug, Clone)]
+pub struct Applying {
+    reports: Vec<(String, Option<(Applied, String)>)>,
+    deadline: Mono,
+}
+
+impl Applying {
+    /// Waits for these until the deadline.
+    pub fn start(appliers: &[String], deadline: Mono) -> Applying {
+        Applying { reports: appliers.iter().map(|name| (name.clone(), None)).collect(), deadline }
+    }
+
+    /// Takes a report in; the first one of a module counts. False for a module that is not asked.
+    pub fn report(&mut self, module: &str, applied: Applied, message: &str) -> bool {
+        let Some((_, report)) = self.reports.iter_mut().find(|(name, _)| name == module) else { return false };
+        report.get_or_insert_with(|| (applied, message.to_owned()));
+        true
+    }
+
+    /// When waiting ends at the latest.
+    pub fn deadline(&self) -> Mono {
+        self.deadline
+    }
+
+    /// The outcomes and whether it failed, once all have spoken or the time is over (CL-310).
+    pub fn ended(&self, now: Mono) -> Option<(bool, Vec<TxOutcome>)> {
+        if now < self.deadline && self.reports.iter().any(|(_, report)| report.is_none()) {
+            return None;
+        }
+        let outcome = |(name, report): &(String, Option<(Applied, String)>)| {
+            let (result, detail) = match report {
+                Some((applied, message)) => (applied.word(), message.clone()),
+                None => ("timed-out", "did not report in time".to_owned()),
+            };
+            TxOutcome { module: name.clone(), result: result.to_owned(), detail, late: false }
+        };
+        let outcomes: Vec<TxOutcome> = self.reports.iter().map(outcome).collect();
+        Some((outcomes.iter().any(|o| o.result == "failed" || o.result == "timed-out"), outcomes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(name: &str, role: Role) -> Member {
+        Member { name: name.to_owned(), policy: Policy { role, ..Policy::default() }, absent: false }
+    }
+
+    fn update() -> Reply {
+        Reply::Update { edits: Vec::new(), hold_ms: None }
+    }
+
+    fn start(members: Vec<Member>) -> Collecting {
+        Collecting::start(members, Mono(10_000), None, Mono(0))
+    }
+
+    #[test]
+    fn collecting_ends_once_every_frozen_member_has_answered() {
+        let mut tx = start(vec![member("a", Role::Optional), member("b", Role::Required)]);
+        assert_eq!(tx.answer("a", update(), Mono(1)), Ok(true));
+        assert_eq!(tx.decide(Mono(1)), None);
+        assert_eq!(tx.answer("b", update(), Mono(2)), Ok(true));
+        assert!(matches!(tx.decide(Mono(2)), Some(Decision::Merge(answers)) if answers.len() == 2));
+        assert_eq!(tx.decide(Mono(3)), None, "decided once");
+    }
+
+    #[test]
+    fn an_optional_module_is_given_up_at_its_timeout_a_required_one_cancels() {
+        let mut tx = start(vec![member("a", Role::Optional)]);
+        assert_eq!((tx.next(), tx.decide(Mono(4_999))), (Mono(5_000), None));
+        assert!(matches!(tx.decide(Mono(5_000)), Some(Decision::Merge(answers)) if answers.is_empty()));
+        assert_eq!(tx.outcomes()[0].result, "timed-out");
+        let mut tx = start(vec![member("a", Role::Required)]);
+        assert!(matches!(tx.decide(Mono(5_000)), Some(Decision::Cancel { reason, .. }) if reason == "timed-out"));
+    }
+
+    #[test]
+    fn a_module_that_goes_away_is_not_waited_for() {
+        let mut tx = start(vec![member("a", Role::Optional)]);
+        tx.gone("a");
+        assert!(matches!(tx.decide(Mono(1)), Some(Decision::Merge(_))));
+        let mut tx = start(vec![member("a", Role::Required), member("b", Role::Optional)]);
+        tx.gone("a");
+        let decision = tx.decide(Mono(1));
+        assert!(matches!(decision, Some(Decision::Cancel { reason, .. }) if reason == "module-unavailable"));
+    }
+
+    #[test]
+    fn an_absent_required_module_cancels_at_once_unless_it_has_grace() {
+        let absent = |role| Member { absent: true, ..member("a", role) };
+        let mut tx = start(vec![absent(Role::Required)]);
+        assert!(matches!(tx.decide(Mono(0)), Some(Decision::Cancel { .. })));
+        let grace = Some(Duration::from_secs(1));
+        let mut tx = Collecting::start(vec![absent(Role::Required)], Mono(8_000), grace, Mono(0));
+        assert_eq!((tx.decide(Mono(2_000)), tx.next()), (None, Mono(8_000)));
+        tx.arrived("a", Mono(3_000));
+        assert_eq!(tx.answer("a", update(), Mono(4_000)), Ok(true));
+        let mut tx = Collecting::start(vec![absent(Role::Optional)], Mono(8_000), grace, Mono(0));
+        assert!(matches!(tx.decide(Mono(1_000)), Some(Decision::Merge(_))));
+    }
+
+    #[test]
+    fn an_update_counts_once_and_a_different_one_or_a_late_one_never() {
+        let mut tx = start(vec![member("a", Role::Optional), member("b", Role::Optional)]);
+        assert_eq!(tx.answer("a", update(), Mono(1)), Ok(true));
+        assert_eq!(tx.answer("a", update(), Mono(2)), Ok(false));
+        let other = Reply::Reject { code: "x".to_owned(), message: String::new() };
+        assert_eq!(tx.answer("a", other, Mono(3)), Err(Unheard::AlreadyAnswered));
+        assert_eq!(tx.answer("stranger", update(), Mono(3)), Err(Unheard::NotMember));
+        assert!(tx.decide(Mono(9_000)).is_some());
+        assert_eq!(tx.answer("b", update(), Mono(9_001)), Err(Unheard::RoundClosed));
+    }
+
+    #[test]
+    fn only_a_module_with_veto_can_refuse() {
+        let reject = || Reply::Reject { code: "no-licence".to_owned(), message: "seats are used up".to_owned() };
+        let mut veto = member("a", Role::Optional);
+        veto.policy.veto = true;
+        let mut tx = start(vec![veto, member("b", Role::Optional)]);
+        assert_eq!(tx.answer("a", reject(), Mono(1)), Ok(true));
+        assert!(matches!(tx.decide(Mono(1)), Some(Decision::Cancel { reason, .. }) if reason == "no-licence"));
+        let mut tx = start(vec![member("a", Role::Optional)]);
+        assert_eq!(tx.answer("a", reject(), Mono(1)), Ok(true));
+        assert!(matches!(tx.decide(Mono(1)), Some(Decision::Merge(_))));
+        assert_eq!(tx.outcomes()[0].result, "rejected");
+    }
+
+    #[test]
+    fn an_answer_whose_reservation_ran_out_counts_as_timed_out() {
+        let mut tx = start(vec![member("a", Role::Optional), member("b", Role::Optional)]);
+        let held = Reply::Update { edits: Vec::new(), hold_ms: Some(1_000) };
+        assert_eq!(tx.answer("a", held, Mono(0)), Ok(true));
+        assert_eq!(tx.answer("b", update(), Mono(2_000)), Ok(true));
+        assert!(matches!(tx.decide(Mono(2_000)), Some(Decision::Merge(answers)) if answers.len() == 1));
+    }
+
+    #[test]
+    fn it_fails_if_an_applier_says_so_or_stays_silent() {
+        let names = ["a".to_owned(), "b".to_owned()];
+        let mut tx = Applying::start(&names, Mono(30_000));
+        assert!(tx.report("a", Applied::Applied, "") && !tx.report("c", Applied::Applied, ""));
+        assert_eq!(tx.ended(Mono(1)), None);
+        assert!(tx.ended(Mono(30_000)).unwrap().0);
+        tx.report("b", Applied::Ignored, "");
+        assert!(!tx.ended(Mono(1)).unwrap().0);
+        assert!(!Applying::start(&[], Mono(5)).ended(Mono(0)).unwrap().0);
+    }
+}
