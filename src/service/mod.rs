@@ -2,3 +2,5 @@
 
 /// Who holds an address: ip → identity.
 pub mod bindings;
+/// Who gets which address: requests in, replies out, the ledger between them.
+pub mod leasing;

@@ -122,7 +122,6 @@ impl Free {
     }
 
     /// Records whether an address may be given to anybody, and when it was last used if we remember.
-    /// `before` is the time under which it was recorded as past until now.
     pub fn put(&mut self, ip: Ipv4Addr, free: bool, past: Option<Wall>) {
         if let Some(position) = self.position(ip) {
             self.fresh.set(position, free && past.is_none());
@@ -139,6 +138,11 @@ impl Free {
     /// Forgets that the address was used until then.
     pub fn forget(&mut self, ip: Ipv4Addr, ended: Wall) {
         self.past.remove(&(ended, ip));
+    }
+
+    /// Addresses whose client left before then, at most `limit`.
+    pub fn left_before(&self, limit: Wall, count: usize) -> Vec<Ipv4Addr> {
+        self.past.iter().take_while(|(ended, _)| *ended < limit).take(count).map(|(_, ip)| *ip).collect()
     }
 
     /// The next address for a newcomer.

@@ -67,7 +67,7 @@ struct Client {
 /// One link.
 #[derive(Debug, Clone, Default)]
 struct Net {
-    name: String,
+    name: Arc<str>,
     free: Vec<Free>,
     cells: HashMap<Ipv4Addr, Cell>,
     clients: HashMap<ClientKey, Client>,
@@ -106,7 +106,7 @@ impl Book {
         for network in &policy.networks {
             let free = network.subnets.iter().map(Free::of).collect();
             book.names.entry(network.name.clone()).or_insert(book.nets.len());
-            book.nets.push(Net { name: network.name.clone(), free, ..Net::default() });
+            book.nets.push(Net { name: network.name.as_str().into(), free, ..Net::default() });
         }
         for reservation in &policy.reservations {
             let touched = book.reservations.put(reservation.clone());
@@ -130,7 +130,7 @@ impl Book {
             next.nets[to].cells = net.cells.clone();
             next.nets[to].clients = net.clients.clone();
         }
-        let index = |n: usize| next.names.get(&self.nets[n].name).copied();
+        let index = |n: usize| next.names.get(self.nets[n].name.as_ref()).copied();
         next.offers = self.offers.iter().filter_map(|(t, n, ip)| Some((*t, index(*n)?, *ip))).collect();
         next.expiries = self.expiries.iter().filter_map(|(t, n, ip)| Some((*t, index(*n)?, *ip))).collect();
         next.quarantines = self.quarantines.iter().filter_map(|(t, n, ip)| Some((*t, index(*n)?, *ip))).collect();
@@ -158,6 +158,11 @@ impl Book {
 
     pub fn is_own(&self, ip: Ipv4Addr) -> bool {
         self.own.contains(&ip)
+    }
+
+    /// Name of a network by number, which a reload may change.
+    pub fn network_name(&self, network: usize) -> Option<Arc<str>> {
+        self.nets.get(network).map(|net| net.name.clone())
     }
 
     /// The active lease of an address.
@@ -232,7 +237,7 @@ impl Book {
 
     /// Addresses kept out of use, until when, by network.
     pub fn quarantined(&self) -> impl Iterator<Item = (&str, Ipv4Addr, Wall)> {
-        self.quarantines.iter().map(|(until, net, ip)| (self.nets[*net].name.as_str(), *ip, *until))
+        self.quarantines.iter().map(|(until, net, ip)| (self.nets[*net].name.as_ref(), *ip, *until))
     }
 
     /// Counts of every subnet.
@@ -258,7 +263,7 @@ impl Book {
         }
         let index = self.nets.len();
         self.names.insert(name.to_owned(), index);
-        self.nets.push(Net { name: name.to_owned(), ..Net::default() });
+        self.nets.push(Net { name: name.into(), ..Net::default() });
         index
     }
 

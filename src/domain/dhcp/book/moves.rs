@@ -13,11 +13,11 @@ pub enum Effect {
     CountDecline { client: ClientKey },
 }
 
-/// What a proposal in flight keeps others from touching.
+/// What a proposal in flight keeps others from touching; by name, since a reload renumbers networks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ticket {
-    addresses: Vec<(usize, Ipv4Addr)>,
-    clients: Vec<(usize, ClientKey)>,
+    addresses: Vec<(Arc<str>, Ipv4Addr)>,
+    clients: Vec<(Arc<str>, ClientKey)>,
 }
 
 impl Book {
@@ -122,10 +122,11 @@ impl Book {
             self.nets[network].cells.entry(ip).or_default().pending = true;
             self.mark_used(network, ip);
             self.refresh(network, ip);
-            ticket.addresses.push((network, ip));
+            let name = self.nets[network].name.clone();
+            ticket.addresses.push((name.clone(), ip));
             if let Some(client) = client {
                 self.nets[network].clients.entry(client.clone()).or_default().pending = true;
-                ticket.clients.push((network, client));
+                ticket.clients.push((name, client));
             }
         }
         ticket
@@ -133,13 +134,15 @@ impl Book {
 
     /// The proposal is decided, one way or the other.
     pub fn settle(&mut self, ticket: Ticket) {
-        for (network, client) in ticket.clients {
+        for (name, client) in ticket.clients {
+            let network = self.net_of(&name);
             if let Some(record) = self.nets[network].clients.get_mut(&client) {
                 record.pending = false;
             }
             self.tidy(network, &client);
         }
-        for (network, ip) in ticket.addresses {
+        for (name, ip) in ticket.addresses {
+            let network = self.net_of(&name);
             if let Some(cell) = self.nets[network].cells.get_mut(&ip) {
                 cell.pending = false;
             }
@@ -282,6 +285,17 @@ impl Book {
         }
     }
 
+    /// Forgets whose an address was, once that is longer ago than the policy remembers. Bounded work.
+    pub fn forget_long_past(&mut self, now: Wall) {
+        let limit =
+            Wall(now.0.saturating_sub(i64::try_from(self.policy.rules.affinity.as_millis()).unwrap_or(i64::MAX)));
+        for network in 0..self.nets.len() {
+            let old: Vec<Ipv4Addr> =
+                self.nets[network].free.iter().flat_map(|free| free.left_before(limit, 1000)).collect();
+            old.into_iter().for_each(|ip| self.forget_past(network, ip));
+        }
+    }
+
     /// At most `limit` leases whose time is over and that no commit is touching, as the changes that end
     /// them (DH-509).
     pub fn expired(&self, now: Wall, limit: usize) -> Vec<Change> {
@@ -294,7 +308,7 @@ impl Book {
         });
         idle.take(limit)
             .map(|(_, network, ip)| Change::LeaseEnded {
-                network: self.nets[*network].name.clone(),
+                network: self.nets[*network].name.to_string(),
                 ip: IpAddr::V4(*ip),
                 end: End::Expired,
             })

@@ -1,0 +1,345 @@
+//! Leasing: requests in, replies out, and between them the ledger. Owns the book of addresses and the order
+//! decide → commit → publish → answer (I2, I4). Opens no socket: a shell pushes datagrams in with
+//! [`Leasing::receive`] and sends what comes out of [`Replies`].
+//!
+//! One lock guards the book; it is held for one decision or one committed batch, never across an await.
+//! There is no task per packet: one releaser waits for the commits in the order in which they were queued.
+//! A client, and an address, has at most one change in flight, so a failed commit rolls back by itself.
+
+use std::collections::{HashMap, HashSet};
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::domain::dhcp::book::{Book, Ticket};
+use crate::domain::dhcp::policy::{LinkInfo, Policy};
+use crate::domain::dhcp::v4::{self, Arrival, Decision, Delivery, Facts, Now, Outcome, Request, Silence, Target};
+use crate::domain::dhcp::wire::{Kind, Packet, encode};
+use crate::domain::dns::naming::Names;
+use crate::domain::lease::ClientKey;
+use crate::store::ledger::QUEUE;
+use crate::store::{Entry, Ledger, View};
+
+/// Counters of messages and of silence by reason.
+mod counters;
+/// Addresses for hosts that are about to be added.
+mod holds;
+/// One journal line a decision, at a bounded rate.
+mod journal;
+/// What others ask and order: lists, reservations, ended leases.
+mod objects;
+/// The tasks: releasing replies after their commit, ending what is over.
+mod release;
+
+pub use counters::Counters;
+pub use holds::{Held, HoldError};
+pub use objects::{Conflict, ObjectError};
+
+/// Replies that may wait for the shell.
+const REPLIES: usize = 4096;
+/// Exchanges that may wait for their commit.
+const WAITING: usize = QUEUE + 1024;
+/// MTU that replies are made for.
+const MTU: usize = 1500;
+
+/// A datagram to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Interface that the request arrived on: direct replies leave by it.
+    pub interface: String,
+    pub to: Target,
+    /// Source address.
+    pub from: Ipv4Addr,
+    pub bytes: Vec<u8>,
+}
+
+/// Where replies come out, in order for each client.
+pub type Replies = mpsc::Receiver<Outgoing>;
+
+/// The owner of all addresses.
+pub struct Leasing {
+    core: Mutex<Core>,
+    names: Arc<dyn Names>,
+    clock: Arc<dyn Clock>,
+    ledger: OnceLock<Ledger>,
+    replies: mpsc::Sender<Outgoing>,
+    waiting: mpsc::Sender<Waiting>,
+    queue: Mutex<Option<mpsc::Receiver<Waiting>>>,
+    counters: Counters,
+}
+
+/// What the lock guards.
+struct Core {
+    book: Book,
+    /// By network and client: what is being committed for it.
+    in_flight: HashMap<Client, InFlight>,
+    journal: journal::Journal,
+    holds: holds::Holds,
+}
+
+/// A client on a network, by its name: a reload renumbers networks.
+type Client = (Arc<str>, ClientKey);
+
+/// A client whose change is being committed.
+struct InFlight {
+    xid: u32,
+    kind: Kind,
+    /// The newest other message of this client, looked at when the commit is through.
+    next: Option<Parcel>,
+}
+
+/// A datagram that had to wait.
+struct Parcel {
+    interface: String,
+    local: Ipv4Addr,
+    source: Ipv4Addr,
+    source_port: u16,
+    destination: Ipv4Addr,
+    bytes: Vec<u8>,
+}
+
+/// A change on its way to the disk, and what happens after.
+struct Waiting {
+    committed: tokio::sync::oneshot::Receiver<Result<crate::store::Outcome, crate::store::CommitError>>,
+    ticket: Ticket,
+    client: Option<Client>,
+    reply: Option<(Kind, Outgoing)>,
+}
+
+/// What became of a datagram, for tests and `simulate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// A reply without changes was queued.
+    Answered(Kind),
+    /// Changes were queued; what follows waits for their commit.
+    Committing,
+    /// The same request again: the pending commit answers it (DH-212).
+    Joined,
+    /// Kept until the pending commit of this client is through.
+    Deferred,
+    Silent(Silence),
+    Malformed,
+    /// A queue is full, or the ledger is not there: the client will try again.
+    Overloaded,
+}
+
+impl Leasing {
+    /// The service, without its ledger yet: views come first (see [`Leasing::start`]).
+    pub fn new(policy: Policy, names: Arc<dyn Names>, clock: Arc<dyn Clock>) -> (Arc<Leasing>, Replies) {
+        let (replies, out) = mpsc::channel(REPLIES);
+        let (waiting, queue) = mpsc::channel(WAITING);
+        let core = Core {
+            book: Book::new(Arc::new(policy)),
+            in_flight: HashMap::new(),
+            journal: journal::Journal::default(),
+            holds: holds::Holds::default(),
+        };
+        let leasing = Leasing {
+            core: Mutex::new(core),
+            names,
+            clock,
+            ledger: OnceLock::new(),
+            replies,
+            waiting,
+            queue: Mutex::new(Some(queue)),
+            counters: Counters::default(),
+        };
+        (Arc::new(leasing), out)
+    }
+
+    /// The read side for `Ledger::start`: recovered state arrives through it too.
+    pub fn view(self: &Arc<Self>) -> Box<dyn View> {
+        Box::new(Feed(self.clone()))
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        // a panic while deciding changes nothing of the book: decisions only read it
+        self.core.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn now(&self) -> Now {
+        Now { wall: self.clock.wall(), mono: self.clock.mono() }
+    }
+
+    /// Takes in one datagram. Never waits: replies come out of [`Replies`], after their commit if they
+    /// grant anything.
+    pub fn receive(&self, arrival: &Arrival<'_>, datagram: &[u8]) -> Received {
+        let packet = match Packet::walk(datagram) {
+            Ok(packet) => packet,
+            Err(why) => {
+                self.counters.malformed(why);
+                return Received::Malformed;
+            }
+        };
+        let request = match Request::read(packet, arrival.clone()) {
+            Ok(request) => request,
+            Err(why) => return self.silent(why),
+        };
+        self.counters.received(request.kind);
+        let mut core = self.core();
+        let policy = core.book.policy().clone();
+        if let Ok(place) = request.place(&policy) {
+            let client = request.client_key(policy.networks[place.network].identify);
+            let client = core.book.network_name(place.network).map(|name| (name, client));
+            if let Some(found) = client.as_ref().and_then(|c| core.join(place.network, c, &request, datagram)) {
+                return found;
+            }
+            return self.handle(&mut core, &policy, &request, client);
+        }
+        self.handle(&mut core, &policy, &request, None)
+    }
+
+    fn silent(&self, why: Silence) -> Received {
+        self.counters.silent(why);
+        Received::Silent(why)
+    }
+
+    fn handle(&self, core: &mut Core, policy: &Policy, request: &Request<'_>, client: Option<Client>) -> Received {
+        let now = self.now();
+        core.book.sweep(now.mono);
+        let decision = v4::decide(request, &Facts { book: &core.book, names: self.names.as_ref() }, policy, now);
+        core.journal.decided(request, &decision, now.mono);
+        let Decision { outcome, changes, effects } = decision;
+        effects.into_iter().for_each(|effect| core.book.affect(effect, now.mono));
+        let (reply, silence) = match outcome {
+            Outcome::Send(reply, delivery) => (Some(self.encoded(request, &reply, delivery)), None),
+            Outcome::Silent(why) => (None, Some(why)),
+        };
+        if let Some(why) = silence {
+            self.counters.silent(why);
+        }
+        if !changes.is_empty() {
+            let in_flight = InFlight { xid: request.packet.xid(), kind: request.kind, next: None };
+            return self.commit(core, changes, client.map(|client| (client, in_flight)), reply);
+        }
+        match (reply, silence) {
+            (Some((kind, reply)), _) => self.answer(kind, reply),
+            (None, why) => Received::Silent(why.unwrap_or(Silence::Done)),
+        }
+    }
+
+    fn encoded(
+        &self,
+        request: &Request<'_>,
+        reply: &crate::domain::dhcp::wire::Reply,
+        delivery: Delivery,
+    ) -> (Kind, Outgoing) {
+        let mut bytes = Vec::with_capacity(400);
+        let report = encode(reply, MTU, &mut bytes);
+        self.counters.encoded(&report);
+        let interface = request.arrival.interface.to_owned();
+        (reply.kind, Outgoing { interface, to: delivery.to, from: delivery.from, bytes })
+    }
+
+    /// A reply that grants nothing leaves at once. When the shell does not keep up the client asks again.
+    fn answer(&self, kind: Kind, reply: Outgoing) -> Received {
+        if self.replies.try_send(reply).is_err() {
+            self.counters.overloaded();
+            return Received::Overloaded;
+        }
+        self.counters.sent(kind);
+        Received::Answered(kind)
+    }
+
+    /// Queues changes; the reply waits for them. If they cannot be queued nothing has happened (DH-213).
+    fn commit(
+        &self,
+        core: &mut Core,
+        changes: Vec<crate::domain::change::Change>,
+        client: Option<(Client, InFlight)>,
+        reply: Option<(Kind, Outgoing)>,
+    ) -> Received {
+        let queued = self.ledger.get().and_then(|ledger| {
+            let permit = self.waiting.try_reserve().ok()?;
+            let ticket = core.book.begin(&changes);
+            match ledger.submit(changes.into()) {
+                Ok(committed) => Some((permit, committed, ticket)),
+                Err(_) => {
+                    core.book.settle(ticket);
+                    None
+                }
+            }
+        });
+        let Some((permit, committed, ticket)) = queued else {
+            self.counters.overloaded();
+            return Received::Overloaded;
+        };
+        let key = client.map(|(key, in_flight)| {
+            core.in_flight.insert(key.clone(), in_flight);
+            key
+        });
+        permit.send(Waiting { committed, ticket, client: key, reply });
+        Received::Committing
+    }
+
+    /// Takes another policy (DH-607). Offers, holds and commits in flight survive.
+    pub fn reload(&self, policy: Policy) {
+        let mut core = self.core();
+        core.book = core.book.under(Arc::new(policy));
+    }
+
+    /// Which addresses are this machine's own; never leased.
+    pub fn set_own(&self, own: HashSet<Ipv4Addr>) {
+        self.core().book.set_own(own);
+    }
+
+    /// The networks, for those who place hosts.
+    pub fn networks(&self) -> Vec<LinkInfo> {
+        self.core().book.policy().links()
+    }
+
+    /// Exchanges whose commit is on its way.
+    pub fn in_flight(&self) -> usize {
+        WAITING - self.waiting.capacity()
+    }
+
+    /// Metric, labels, value.
+    pub fn counters(&self) -> counters::Rendered {
+        self.counters.render()
+    }
+}
+
+impl Core {
+    /// DH-212: while a change of this client is being committed, the same request joins it, and the newest
+    /// other one waits for it.
+    fn join(&mut self, network: usize, client: &Client, request: &Request<'_>, datagram: &[u8]) -> Option<Received> {
+        if !self.book.is_pending(network, &client.1) {
+            return None;
+        }
+        let Some(in_flight) = self.in_flight.get_mut(client) else {
+            // its lease is just ending by time or by order: it will ask again
+            return Some(Received::Deferred);
+        };
+        if in_flight.xid == request.packet.xid() && in_flight.kind == request.kind {
+            return Some(Received::Joined);
+        }
+        let arrival = &request.arrival;
+        in_flight.next = Some(Parcel {
+            interface: arrival.interface.to_owned(),
+            local: arrival.local,
+            source: arrival.source,
+            source_port: arrival.source_port,
+            destination: arrival.destination,
+            bytes: datagram.to_vec(),
+        });
+        Some(Received::Deferred)
+    }
+}
+
+/// The ledger's way in.
+struct Feed(Arc<Leasing>);
+
+impl View for Feed {
+    fn apply(&mut self, batch: &[Entry]) {
+        let mut core = self.0.core();
+        for entry in batch {
+            core.book.apply(&entry.change, entry.at);
+            core.holds.apply(&entry.change);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

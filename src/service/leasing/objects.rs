@@ -1,0 +1,159 @@
+//! What others may ask of leasing, and order: lists for REST, reservations, leases that an administrator
+//! ends. Everything that changes goes through the ledger.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use super::Leasing;
+use crate::domain::change::Change;
+use crate::domain::dhcp::book::Usage;
+use crate::domain::lease::{End, Lease, Origin, Reservation, ReservationKey};
+use crate::domain::time::Wall;
+use crate::store::{CommitError, Committed};
+
+/// Two objects that want the same thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// Id of the object that has it.
+    pub rival: String,
+    /// e.g. `address 10.0.0.7`.
+    pub thing: String,
+}
+
+/// Why an order was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ObjectError {
+    #[error("{} is taken by {}", .0.thing, .0.rival)]
+    Conflict(Conflict),
+    #[error("there is no such object: {0}")]
+    Missing(String),
+    #[error("{0} belongs to the configuration or to a host, and is changed there")]
+    Foreign(String),
+    #[error("{0}")]
+    Invalid(String),
+    #[error("a change of this object is being committed; try again")]
+    Busy,
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+impl Leasing {
+    /// All active IPv4 leases, in no order.
+    pub fn leases(&self) -> Vec<Arc<Lease>> {
+        self.core().book.leases().cloned().collect()
+    }
+
+    /// The active lease of an address on a network.
+    pub fn lease(&self, network: &str, ip: Ipv4Addr) -> Option<Arc<Lease>> {
+        let core = self.core();
+        let network = core.book.policy().by_name(network)?;
+        core.book.lease(network, ip).cloned()
+    }
+
+    /// All reservations in force: of the configuration, of users and of hosts.
+    pub fn reservations(&self) -> Vec<Arc<Reservation>> {
+        self.core().book.reservations().iter().cloned().collect()
+    }
+
+    /// Addresses kept out of use: network, address, until when.
+    pub fn quarantined(&self) -> Vec<(String, Ipv4Addr, Wall)> {
+        self.core().book.quarantined().map(|(network, ip, until)| (network.to_owned(), ip, until)).collect()
+    }
+
+    /// Counts of every subnet.
+    pub fn usage(&self) -> Vec<Usage> {
+        self.core().book.usage()
+    }
+
+    /// Makes or replaces a reservation, durably. It must not want what another one has (DH-309).
+    pub async fn put_reservation(&self, reservation: Reservation) -> Result<Committed, ObjectError> {
+        self.judge(&reservation)?;
+        self.order(Change::ReservationPut(Box::new(reservation))).await
+    }
+
+    fn judge(&self, new: &Reservation) -> Result<(), ObjectError> {
+        if new.keys.is_empty() {
+            return Err(ObjectError::Invalid("a reservation needs a MAC, client or circuit identifier".to_owned()));
+        }
+        let core = self.core();
+        if let Some(network) = &new.network
+            && core.book.policy().by_name(network).is_none()
+        {
+            return Err(ObjectError::Invalid(format!("there is no network named {network}")));
+        }
+        if let Some(IpAddr::V4(ip)) = new.ip
+            && core.book.policy().by_address(ip, None).is_none()
+        {
+            return Err(ObjectError::Invalid(format!("{ip} lies in no configured subnet")));
+        }
+        for old in core.book.reservations().iter() {
+            if old.id == new.id {
+                if !matches!(old.origin, Origin::User(_)) {
+                    return Err(ObjectError::Foreign(old.id.clone()));
+                }
+            } else if let Some(thing) = rivalry(old, new) {
+                return Err(ObjectError::Conflict(Conflict { rival: old.id.clone(), thing }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a reservation that a user made.
+    pub async fn remove_reservation(&self, id: &str) -> Result<Committed, ObjectError> {
+        let origin = self.core().book.reservations().iter().find(|r| r.id == id).map(|r| r.origin.clone());
+        match origin {
+            None => Err(ObjectError::Missing(id.to_owned())),
+            Some(Origin::User(_)) => self.order(Change::ReservationRemoved { id: id.to_owned() }).await,
+            Some(_) => Err(ObjectError::Foreign(id.to_owned())),
+        }
+    }
+
+    /// Ends a lease by order of an administrator; its client is refused at its next renewal or gets the
+    /// address again if it still may have it.
+    pub async fn revoke(self: &Arc<Self>, network: &str, ip: Ipv4Addr) -> Result<Committed, ObjectError> {
+        let (change, ticket) = {
+            let mut core = self.core();
+            let missing = || ObjectError::Missing(format!("lease {ip} on {network}"));
+            let index = core.book.policy().by_name(network).ok_or_else(missing)?;
+            let lease = core.book.lease(index, ip).ok_or_else(missing)?.clone();
+            if core.book.is_address_pending(index, ip) || core.book.is_pending(index, &lease.client) {
+                return Err(ObjectError::Busy);
+            }
+            let change = Change::LeaseEnded { network: network.to_owned(), ip: ip.into(), end: End::Revoked };
+            let ticket = core.book.begin(std::slice::from_ref(&change));
+            (change, ticket)
+        };
+        let leasing = self.clone();
+        // a task of its own: the mark must be taken off even if the asker goes away
+        let ending = tokio::spawn(async move {
+            let result = leasing.order(change).await;
+            leasing.core().book.settle(ticket);
+            result
+        });
+        ending.await.unwrap_or(Err(ObjectError::Busy))
+    }
+
+    async fn order(&self, change: Change) -> Result<Committed, ObjectError> {
+        let ledger = self.ledger.get().ok_or(CommitError::Stopping)?;
+        Ok(ledger.commit(vec![change]).await?)
+    }
+}
+
+/// What two reservations cannot both have.
+fn rivalry(old: &Reservation, new: &Reservation) -> Option<String> {
+    let apart = matches!((&old.network, &new.network), (Some(a), Some(b)) if a != b);
+    if apart {
+        return None;
+    }
+    if let Some(ip) = old.ip.filter(|ip| Some(*ip) == new.ip) {
+        return Some(format!("address {ip}"));
+    }
+    // one client may have an address on each of several links
+    let several = old.ip.is_some() && new.ip.is_some();
+    let key = new.keys.iter().find(|key| old.keys.contains(key)).filter(|_| !several)?;
+    Some(match key {
+        ReservationKey::Mac(mac) => format!("MAC {mac}"),
+        ReservationKey::ClientId(id) => format!("client identifier {}", crate::domain::dhcp::value::escape(id)),
+        ReservationKey::CircuitId(id) => format!("circuit {}", crate::domain::dhcp::value::escape(id)),
+    })
+}

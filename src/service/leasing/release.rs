@@ -1,0 +1,124 @@
+//! The tasks of leasing: one that releases replies when their commit is through, one that ends what is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{Leasing, Parcel, Waiting};
+use crate::domain::dhcp::v4::Arrival;
+use crate::store::{CommitError, Ledger, Outcome};
+
+/// Leases that end in one commit (DH-509).
+const EXPIRY_BATCH: usize = 1000;
+/// How often time is looked at.
+pub(super) const TICK: Duration = Duration::from_millis(500);
+
+impl Leasing {
+    /// Gives the service its ledger and starts its tasks; once. They end after `cancel`, when what is in
+    /// flight has been answered.
+    pub fn start(self: &Arc<Self>, ledger: Ledger, cancel: CancellationToken) -> Vec<JoinHandle<()>> {
+        let queue = self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let Some(queue) = queue else { return Vec::new() };
+        if self.ledger.set(ledger.clone()).is_err() {
+            return Vec::new();
+        }
+        let releaser = tokio::spawn(self.clone().release(queue, cancel.clone()));
+        let expirer = tokio::spawn(self.clone().expire(ledger, cancel));
+        vec![releaser, expirer]
+    }
+
+    async fn release(self: Arc<Self>, mut queue: mpsc::Receiver<Waiting>, cancel: CancellationToken) {
+        loop {
+            let waiting = tokio::select! {
+                biased;
+                waiting = queue.recv() => waiting,
+                () = cancel.cancelled() => queue.try_recv().ok(),
+            };
+            let Some(waiting) = waiting else { return };
+            self.finish(waiting).await;
+        }
+    }
+
+    /// The commit is through, one way or the other: what it kept waiting goes on.
+    async fn finish(&self, waiting: Waiting) {
+        let Waiting { committed, ticket, client, reply } = waiting;
+        let result = committed.await.unwrap_or(Err(CommitError::Stopping));
+        let next = {
+            let mut core = self.core();
+            core.book.settle(ticket);
+            client.and_then(|client| core.in_flight.remove(&client)).and_then(|in_flight| in_flight.next)
+        };
+        match (result, reply) {
+            (Ok(Outcome::Committed(_)), Some((kind, reply))) => {
+                // the bindings hold the lease by now (I4)
+                if self.replies.send(reply).await.is_ok() {
+                    self.counters.sent(kind);
+                }
+            }
+            (Ok(_), _) => {}
+            (Err(why), _) => {
+                self.counters.commit_failed();
+                tracing::debug!(%why, "a lease could not be committed; its client gets no answer");
+            }
+        }
+        if let Some(parcel) = next {
+            self.unpack(&parcel);
+        }
+    }
+
+    fn unpack(&self, parcel: &Parcel) {
+        let arrival = Arrival {
+            interface: &parcel.interface,
+            local: parcel.local,
+            source: parcel.source,
+            source_port: parcel.source_port,
+            destination: parcel.destination,
+        };
+        self.receive(&arrival, &parcel.bytes);
+    }
+
+    async fn expire(self: Arc<Self>, ledger: Ledger, cancel: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(TICK) => {}
+            }
+            while self.end_what_is_over(&ledger).await == EXPIRY_BATCH && !cancel.is_cancelled() {}
+        }
+    }
+
+    /// Ends leases whose time is over, one batch; their names leave in the same commit. Returns how many.
+    pub(super) async fn end_what_is_over(&self, ledger: &Ledger) -> usize {
+        let now = self.now();
+        let (changes, ticket) = {
+            let mut core = self.core();
+            core.book.sweep(now.mono);
+            core.book.sweep_holds(now.mono);
+            core.book.sweep_quarantines(now.wall);
+            core.book.forget_long_past(now.wall);
+            core.holds.sweep(now.mono);
+            let changes = core.book.expired(now.wall, EXPIRY_BATCH);
+            let ticket = core.book.begin(&changes);
+            (changes, ticket)
+        };
+        let count = changes.len();
+        if count == 0 {
+            return 0;
+        }
+        let result = ledger.propose(changes.into()).await;
+        self.core().book.settle(ticket);
+        match result {
+            Ok(_) => {
+                self.counters.expired(count);
+                count
+            }
+            Err(why) => {
+                tracing::warn!(%why, count, "leases that are over could not be ended; trying again");
+                0
+            }
+        }
+    }
+}
