@@ -4,3 +4,5 @@
 pub mod bindings;
 /// Who gets which address: requests in, replies out, the ledger between them.
 pub mod leasing;
+/// Names and records from hosts, reservations, leases, zone files: the DNS snapshot.
+pub mod naming;

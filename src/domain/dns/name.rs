@@ -103,6 +103,18 @@ impl Name {
         Name::parse(&text).expect("digits and dots within the limits")
     }
 
+    /// The address whose reverse name this is.
+    pub fn reversed(&self) -> Option<IpAddr> {
+        let text = self.to_string();
+        if let Some(octets) = text.strip_suffix(".in-addr.arpa") {
+            let parts: Option<Vec<u8>> = octets.split('.').rev().map(|o| o.parse().ok()).collect();
+            return <[u8; 4]>::try_from(parts?).ok().map(IpAddr::from).filter(|ip| Name::reverse(*ip) == *self);
+        }
+        let digits: String = text.strip_suffix(".ip6.arpa")?.split('.').rev().collect();
+        let bits = u128::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 32)?;
+        Some(IpAddr::from(bits.to_be_bytes())).filter(|ip| Name::reverse(*ip) == *self)
+    }
+
     /// Wire form.
     pub fn as_wire(&self) -> &[u8] {
         &self.0
@@ -325,6 +337,11 @@ mod tests {
         let v6: IpAddr = "2001:db8::58".parse().unwrap();
         assert_eq!(Name::reverse_of(v6, 32).to_string(), "8.b.d.0.1.0.0.2.ip6.arpa");
         assert_eq!(Name::reverse(v6).label_count(), 34);
+        assert_eq!(Name::reverse(v4).reversed(), Some(v4));
+        assert_eq!(Name::reverse(v6).reversed(), Some(v6));
+        for no in ["4.50.168.in-addr.arpa", "04.50.168.192.in-addr.arpa", "x.ip6.arpa", "a.b", "in-addr.arpa"] {
+            assert_eq!(Name::parse(no).unwrap().reversed(), None, "{no}");
+        }
     }
 
     #[test]

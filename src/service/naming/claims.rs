@@ -1,0 +1,450 @@
+//! Who claims which name, and what comes of it: the rules of the dns reference, section 5. Owns the facts
+//! that records are derived from; knows nothing of zones.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::domain::change::Record;
+use crate::domain::dns::naming::Rank;
+use crate::domain::dns::rrset::RrSet;
+use crate::domain::host::Host;
+use crate::domain::lease::{ClientKey, Lease, Origin, Reservation, ReservationKey};
+use crate::domain::net::Mac;
+
+use super::settings::Settings;
+
+/// What a claim comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// This server itself.
+    Server,
+    Record(Arc<str>),
+    Host(Arc<str>),
+    Reservation(Arc<str>),
+    Lease(IpAddr, Arc<str>),
+}
+
+/// Whose claim it is: claims of one identity share a name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Who {
+    Server,
+    Record,
+    Host(Arc<str>),
+    Reservation(Arc<str>),
+    Client(ClientKey),
+}
+
+/// What is wanted at a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// Addresses with their TTL; `reverse` asks for their PTR.
+    Addresses { addresses: Vec<IpAddr>, ttl: u32, reverse: bool },
+    /// A CNAME to that name.
+    Alias { target: Arc<str>, ttl: u32 },
+    /// A record made by hand.
+    Set(RrSet),
+}
+
+/// One claim on one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    pub source: Source,
+    pub who: Who,
+    pub rank: Rank,
+    /// The earlier of two equal claims wins.
+    pub since: i64,
+    pub body: Body,
+}
+
+/// A lease as far as names go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct LeaseFact {
+    network: Arc<str>,
+    fqdn: Option<Arc<str>>,
+    client: ClientKey,
+    mac: Option<Mac>,
+    circuit_id: Option<Vec<u8>>,
+    began: i64,
+    ttl: u32,
+}
+
+impl LeaseFact {
+    fn has(&self, key: &ReservationKey) -> bool {
+        match key {
+            ReservationKey::Mac(mac) => self.mac == Some(*mac),
+            ReservationKey::ClientId(id) => matches!(&self.client, ClientKey::Id(own) if own == id),
+            ReservationKey::CircuitId(id) => self.circuit_id.as_ref() == Some(id),
+        }
+    }
+}
+
+/// All facts and the claims that follow from them.
+#[derive(Debug, Default)]
+pub struct Claims {
+    leases: HashMap<IpAddr, Vec<LeaseFact>>,
+    leases_of: HashMap<Mac, BTreeSet<IpAddr>>,
+    hosts: HashMap<Arc<str>, Host>,
+    hosts_of: HashMap<Mac, BTreeSet<Arc<str>>>,
+    reservations: HashMap<Arc<str>, Reservation>,
+    reservations_of: HashMap<ReservationKey, BTreeSet<Arc<str>>>,
+    by_name: HashMap<Arc<str>, Vec<Claim>>,
+    by_source: HashMap<Source, Vec<Arc<str>>>,
+    networks: HashMap<String, Arc<str>>,
+    /// Names whose claims changed since they were last taken.
+    touched: BTreeSet<Arc<str>>,
+}
+
+impl Claims {
+    pub fn grant(&mut self, settings: &Settings, lease: &Lease, ttl: u32) {
+        let network = self.network(&lease.network);
+        let fact = LeaseFact {
+            network: network.clone(),
+            fqdn: lease.fqdn.as_deref().map(Arc::from),
+            client: lease.client.clone(),
+            mac: lease.mac,
+            circuit_id: lease.circuit_id.clone(),
+            began: lease.began.0,
+            ttl,
+        };
+        let facts = self.leases.entry(lease.ip).or_default();
+        match facts.iter_mut().find(|f| f.network == network) {
+            Some(old) if *old == fact => return,
+            Some(old) => *old = fact,
+            None => facts.push(fact),
+        }
+        if let Some(mac) = lease.mac {
+            self.leases_of.entry(mac).or_default().insert(lease.ip);
+        }
+        self.derive_lease(settings, lease.ip);
+    }
+
+    pub fn end(&mut self, ip: IpAddr, network: &str) {
+        let network = self.network(network);
+        let Some(facts) = self.leases.get_mut(&ip) else { return };
+        let Some(at) = facts.iter().position(|f| f.network == network) else { return };
+        let gone = facts.swap_remove(at);
+        let still = facts.iter().any(|f| f.mac == gone.mac);
+        if facts.is_empty() {
+            self.leases.remove(&ip);
+        }
+        if let Some(mac) = gone.mac.filter(|_| !still)
+            && let Some(of) = self.leases_of.get_mut(&mac)
+        {
+            of.remove(&ip);
+            if of.is_empty() {
+                self.leases_of.remove(&mac);
+            }
+        }
+        self.replace(Source::Lease(ip, network), Vec::new());
+    }
+
+    pub fn put_host(&mut self, settings: &Settings, host: &Host) {
+        self.remove_host(settings, &host.id);
+        let id: Arc<str> = Arc::from(host.id.as_str());
+        let source = Source::Host(id.clone());
+        for mac in host.interfaces.iter().filter_map(|i| i.mac).filter(|m| m.is_identity()) {
+            self.hosts_of.entry(mac).or_default().insert(id.clone());
+        }
+        self.hosts.insert(id.clone(), host.clone());
+        self.replace(source, host_claims(settings, host, &id));
+        self.derive_of_host(settings, host);
+    }
+
+    pub fn remove_host(&mut self, settings: &Settings, id: &str) {
+        let Some((id, host)) = self.hosts.remove_entry(id) else { return };
+        for mac in host.interfaces.iter().filter_map(|i| i.mac) {
+            if let Some(of) = self.hosts_of.get_mut(&mac) {
+                of.remove(&id);
+                if of.is_empty() {
+                    self.hosts_of.remove(&mac);
+                }
+            }
+        }
+        self.replace(Source::Host(id), Vec::new());
+        self.derive_of_host(settings, &host);
+    }
+
+    fn derive_of_host(&mut self, settings: &Settings, host: &Host) {
+        let macs = host.interfaces.iter().filter_map(|i| i.mac);
+        let ips: BTreeSet<IpAddr> = macs.filter_map(|m| self.leases_of.get(&m)).flatten().copied().collect();
+        ips.into_iter().for_each(|ip| self.derive_lease(settings, ip));
+    }
+
+    pub fn put_reservation(&mut self, settings: &Settings, reservation: &Reservation) {
+        self.remove_reservation(settings, &reservation.id);
+        let id: Arc<str> = Arc::from(reservation.id.as_str());
+        for key in &reservation.keys {
+            self.reservations_of.entry(key.clone()).or_default().insert(id.clone());
+        }
+        let claims = reservation_claim(settings, reservation, &id).into_iter().collect();
+        self.reservations.insert(id.clone(), reservation.clone());
+        self.replace(Source::Reservation(id), claims);
+        self.derive_of_reservation(settings, reservation);
+    }
+
+    pub fn remove_reservation(&mut self, settings: &Settings, id: &str) {
+        let Some((id, reservation)) = self.reservations.remove_entry(id) else { return };
+        for key in &reservation.keys {
+            if let Some(of) = self.reservations_of.get_mut(key) {
+                of.remove(&id);
+                if of.is_empty() {
+                    self.reservations_of.remove(key);
+                }
+            }
+        }
+        self.replace(Source::Reservation(id), Vec::new());
+        self.derive_of_reservation(settings, &reservation);
+    }
+
+    fn derive_of_reservation(&mut self, settings: &Settings, reservation: &Reservation) {
+        let mut ips = BTreeSet::new();
+        for key in &reservation.keys {
+            match key {
+                ReservationKey::Mac(mac) => ips.extend(self.leases_of.get(mac).into_iter().flatten()),
+                other => {
+                    ips.extend(self.leases.iter().filter(|(_, f)| f.iter().any(|f| f.has(other))).map(|(ip, _)| *ip))
+                }
+            }
+        }
+        ips.into_iter().for_each(|ip| self.derive_lease(settings, ip));
+    }
+
+    /// A record of rank 2 whose data was read already.
+    pub fn put_record(&mut self, record: &Record, set: RrSet) {
+        let source = Source::Record(Arc::from(record.id.as_str()));
+        let claim =
+            Claim { source: source.clone(), who: Who::Record, rank: Rank::Record, since: 0, body: Body::Set(set) };
+        self.replace(source, vec![(Arc::from(record.name.as_str()), claim)]);
+    }
+
+    pub fn remove_record(&mut self, id: &str) {
+        self.replace(Source::Record(Arc::from(id)), Vec::new());
+    }
+
+    /// The names of this server.
+    pub fn put_server(&mut self, names: Vec<(String, bool)>, addresses: &[IpAddr], ttl: u32) {
+        let claim = |reverse| Claim {
+            source: Source::Server,
+            who: Who::Server,
+            rank: Rank::Record,
+            since: 0,
+            body: Body::Addresses { addresses: addresses.to_vec(), ttl, reverse },
+        };
+        self.replace(
+            Source::Server,
+            names.into_iter().map(|(name, canonical)| (Arc::from(name), claim(canonical))).collect(),
+        );
+    }
+
+    /// Works out again what the leases of an address claim.
+    fn derive_lease(&mut self, settings: &Settings, ip: IpAddr) {
+        let facts = self.leases.get(&ip).cloned().unwrap_or_default();
+        for fact in facts {
+            let source = Source::Lease(ip, fact.network.clone());
+            let claims = self.lease_claim(settings, ip, &fact, source.clone());
+            self.replace(source, claims.into_iter().collect());
+        }
+    }
+
+    /// DN-301: the name of the host or reservation that the client is, else the one in its lease.
+    fn lease_claim(
+        &self,
+        settings: &Settings,
+        ip: IpAddr,
+        fact: &LeaseFact,
+        source: Source,
+    ) -> Option<(Arc<str>, Claim)> {
+        let linked = self.linked(settings, fact.mac, &fact.client, fact.circuit_id.as_deref(), &fact.network);
+        let (name, who, rank) = match linked {
+            Some((name, who, rank)) => (name, who, rank),
+            None => (fact.fqdn.clone()?, Who::Client(fact.client.clone()), Rank::Option12),
+        };
+        let body = Body::Addresses { addresses: vec![ip], ttl: fact.ttl, reverse: true };
+        Some((name, Claim { source, who, rank, since: fact.began, body }))
+    }
+
+    /// The host or reservation that a client is, with its name.
+    pub fn linked(
+        &self,
+        settings: &Settings,
+        mac: Option<Mac>,
+        client: &ClientKey,
+        circuit_id: Option<&[u8]>,
+        network: &str,
+    ) -> Option<(Arc<str>, Who, Rank)> {
+        if let Some(found) = mac.and_then(|m| self.hosts_of.get(&m)).into_iter().flatten().find_map(|id| {
+            let fqdn = self.hosts.get(id)?.fqdn.as_deref()?;
+            Some((Arc::from(fqdn), Who::Host(id.clone()), Rank::Host))
+        }) {
+            return Some(found);
+        }
+        let mut keys: Vec<ReservationKey> = mac.map(ReservationKey::Mac).into_iter().collect();
+        if let ClientKey::Id(id) = client {
+            keys.push(ReservationKey::ClientId(id.clone()));
+        }
+        keys.extend(circuit_id.map(|c| ReservationKey::CircuitId(c.to_vec())));
+        keys.iter().filter_map(|k| self.reservations_of.get(k)).flatten().find_map(|id| {
+            let reservation = self.reservations.get(id)?;
+            if reservation.network.as_deref().is_some_and(|n| n != network) {
+                return None;
+            }
+            let name = crate::domain::dns::naming::complete(reservation.name.as_deref()?, settings.domain_of(network))?;
+            Some((Arc::from(name), identity(reservation, id), Rank::Reservation))
+        })
+    }
+
+    /// Puts claims in the place of those that a source had, and notes the names that changed by it.
+    fn replace(&mut self, source: Source, claims: Vec<(Arc<str>, Claim)>) {
+        for name in self.by_source.remove(&source).unwrap_or_default() {
+            if let Some(of) = self.by_name.get_mut(&name) {
+                of.retain(|c| c.source != source);
+                if of.is_empty() {
+                    self.by_name.remove(&name);
+                }
+            }
+            self.touched.insert(name);
+        }
+        if claims.is_empty() {
+            return;
+        }
+        let names: Vec<Arc<str>> = claims.iter().map(|(name, _)| name.clone()).collect();
+        for (name, claim) in claims {
+            self.touched.insert(name.clone());
+            self.by_name.entry(name).or_default().push(claim);
+        }
+        self.by_source.insert(source, names);
+    }
+
+    pub fn touched(&mut self) -> BTreeSet<Arc<str>> {
+        std::mem::take(&mut self.touched)
+    }
+
+    pub fn touch_all(&mut self) {
+        self.touched.extend(self.by_name.keys().cloned());
+    }
+
+    pub fn of(&self, name: &str) -> &[Claim] {
+        self.by_name.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn network(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.networks.get(name) {
+            return known.clone();
+        }
+        let new: Arc<str> = Arc::from(name);
+        self.networks.insert(name.to_owned(), new.clone());
+        new
+    }
+}
+
+/// A reservation that a host brought along is that host.
+fn identity(reservation: &Reservation, id: &Arc<str>) -> Who {
+    match &reservation.origin {
+        Origin::Host(host) => Who::Host(Arc::from(host.as_str())),
+        Origin::Config(_) | Origin::User(_) => Who::Reservation(id.clone()),
+    }
+}
+
+/// Rank 3: the host's fixed addresses, and its aliases.
+fn host_claims(settings: &Settings, host: &Host, id: &Arc<str>) -> Vec<(Arc<str>, Claim)> {
+    let Some(fqdn) = host.fqdn.as_deref() else { return Vec::new() };
+    let fqdn: Arc<str> = Arc::from(fqdn);
+    let claim =
+        |body| Claim { source: Source::Host(id.clone()), who: Who::Host(id.clone()), rank: Rank::Host, since: 0, body };
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for address in host.interfaces.iter().flat_map(|i| i.addresses.iter()) {
+        if !addresses.contains(address) {
+            addresses.push(*address);
+        }
+    }
+    // without an address, too: the name is taken
+    let mut claims = vec![(fqdn.clone(), claim(Body::Addresses { addresses, ttl: settings.ttl, reverse: true }))];
+    let domain = fqdn.split_once('.').map_or("", |(_, d)| d);
+    let aliases = host.aliases.iter().filter_map(|a| crate::domain::dns::naming::complete(a, domain));
+    for alias in aliases.filter(|a| **a != *fqdn) {
+        claims.push((Arc::from(alias), claim(Body::Alias { target: fqdn.clone(), ttl: settings.ttl })));
+    }
+    claims
+}
+
+/// Rank 4: with or without a lease.
+fn reservation_claim(settings: &Settings, reservation: &Reservation, id: &Arc<str>) -> Option<(Arc<str>, Claim)> {
+    let network = reservation.network.clone().or_else(|| {
+        let ip = reservation.ip?;
+        let holds = |n: &&super::settings::Domain| n.subnets.iter().any(|s| s.contains(&ip));
+        settings.networks.iter().find(holds).map(|n| n.network.clone())
+    });
+    let domain = settings.domain_of(network.as_deref().unwrap_or_default());
+    let name = crate::domain::dns::naming::complete(reservation.name.as_deref()?, domain)?;
+    let addresses = reservation.ip.into_iter().collect();
+    let claim = Claim {
+        source: Source::Reservation(id.clone()),
+        who: identity(reservation, id),
+        rank: Rank::Reservation,
+        since: 0,
+        body: Body::Addresses { addresses, ttl: settings.ttl, reverse: true },
+    };
+    Some((Arc::from(name), claim))
+}
+
+/// Addresses of one name.
+const MAX_ADDRESSES: usize = 64;
+
+/// What a name serves.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Records made by hand.
+    pub hard: Vec<RrSet>,
+    /// Addresses from hosts, reservations and leases, with the lowest TTL among them.
+    pub addresses: Vec<IpAddr>,
+    pub ttl: u32,
+    /// Those of them that get a PTR.
+    pub reversed: Vec<IpAddr>,
+    pub alias: Option<(Arc<str>, u32)>,
+}
+
+/// Settles the claims on one name: records made by hand stand; of the others, those of the best one's
+/// identity (DN-302, DN-305).
+pub fn settle(claims: &[Claim]) -> Served {
+    let mut served = Served::default();
+    let mut soft: Vec<&Claim> = Vec::new();
+    for claim in claims {
+        match &claim.body {
+            Body::Set(set) => merge(&mut served.hard, set),
+            Body::Addresses { .. } | Body::Alias { .. } => soft.push(claim),
+        }
+    }
+    soft.sort_by(|a, b| (a.rank, a.since, &a.source).cmp(&(b.rank, b.since, &b.source)));
+    let Some(best) = soft.first() else { return served };
+    if let Body::Alias { target, ttl } = &best.body {
+        served.alias = Some((target.clone(), *ttl));
+        return served;
+    }
+    served.ttl = u32::MAX;
+    for claim in soft.iter().filter(|c| c.who == best.who) {
+        let Body::Addresses { addresses, ttl, reverse } = &claim.body else { continue };
+        if !addresses.is_empty() {
+            served.ttl = served.ttl.min(*ttl);
+        }
+        for address in addresses {
+            if !served.addresses.contains(address) && served.addresses.len() < MAX_ADDRESSES {
+                served.addresses.push(*address);
+            }
+            if *reverse && !served.reversed.contains(address) {
+                served.reversed.push(*address);
+            }
+        }
+    }
+    served
+}
+
+fn merge(sets: &mut Vec<RrSet>, set: &RrSet) {
+    match sets.iter_mut().find(|s| s.rtype == set.rtype) {
+        Some(same) => {
+            same.ttl = same.ttl.min(set.ttl);
+            same.rdata.extend(set.rdata.iter().cloned());
+        }
+        None => sets.push(set.clone()),
+    }
+}

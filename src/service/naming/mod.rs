@@ -1,0 +1,469 @@
+//! Names: what hosts, reservations, leases, records of the API and zone files come to. Owns the snapshot
+//! that DNS answers from and the decision which name a lease gets. Refuses to write a zone file, and to
+//! know a packet.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use arc_swap::ArcSwap;
+
+mod builtin;
+mod claims;
+mod files;
+mod publish;
+mod settings;
+
+pub use builtin::reverse_zone;
+pub use settings::{Domain, Settings};
+
+use crate::domain::change::{Change, Record};
+use crate::domain::dns::name::Name;
+use crate::domain::dns::naming::{self, Choice, Fate, NameRequest, Names, complete};
+use crate::domain::dns::rdata;
+use crate::domain::dns::rrset::{MAX_SET, RrSet, rtype};
+use crate::domain::dns::zone::{Kind, State};
+use crate::domain::dns::zonefile::{self, Parsed, Problem};
+use crate::domain::lease::ClientKey;
+use crate::domain::time::Wall;
+use crate::store::ledger::{Entry, View};
+use claims::{Claims, Source, Who};
+use publish::Published;
+
+/// Choices that were not committed yet; older ones are forgotten (as many as the ledger's queue holds).
+const PENDING: usize = 4_096;
+
+/// Events counted since the start.
+#[derive(Debug, Default)]
+struct Counters {
+    conflicts: AtomicU64,
+    refused: AtomicU64,
+    reloads: AtomicU64,
+    reload_failures: AtomicU64,
+    bad_records: AtomicU64,
+}
+
+struct Book {
+    claims: Claims,
+    published: Published,
+    pending: Pending,
+    /// Problems of the last load.
+    problems: Vec<Problem>,
+}
+
+/// Names that were chosen and whose lease is not committed yet.
+#[derive(Default)]
+struct Pending {
+    holders: HashMap<String, ClientKey>,
+    order: VecDeque<String>,
+}
+
+impl Pending {
+    fn put(&mut self, name: &str, client: &ClientKey) {
+        if self.holders.insert(name.to_owned(), client.clone()).is_none() {
+            self.order.push_back(name.to_owned());
+        }
+        while self.order.len() > PENDING {
+            if let Some(old) = self.order.pop_front() {
+                self.holders.remove(&old);
+            }
+        }
+    }
+
+    fn drop(&mut self, name: &str) {
+        if self.holders.remove(name).is_some() {
+            self.order.retain(|n| n != name);
+        }
+    }
+}
+
+struct Shared {
+    settings: Settings,
+    state: ArcSwap<State>,
+    book: Mutex<Book>,
+    counters: Counters,
+}
+
+/// The service. Clones share it.
+#[derive(Clone)]
+pub struct Naming {
+    shared: Arc<Shared>,
+}
+
+/// How many zones and warnings a reload brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reloaded {
+    pub zones: usize,
+    pub warnings: Vec<Problem>,
+}
+
+/// A zone for listings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneInfo {
+    pub name: String,
+    /// `file`, `dynamic`, `builtin` or `broken`.
+    pub kind: &'static str,
+    pub serial: u32,
+    /// Names in it, empty non-terminals counted.
+    pub names: usize,
+}
+
+/// A record for listings, with the reason why it is there (DN-314).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordInfo {
+    pub name: String,
+    pub rtype: String,
+    pub ttl: u32,
+    pub data: String,
+    /// e.g. `zone file`, `record 17`, `host alice-pc`, `reservation r1`, `lease of 10.0.0.5`.
+    pub reason: String,
+}
+
+impl Naming {
+    /// Loads the zone directory. A zone whose file is broken answers SERVFAIL and the others are served
+    /// (DN-204); [`Naming::problems`] tells. `now` makes the first serials.
+    pub fn open(settings: Settings, now: Wall) -> Naming {
+        let (files, mut problems) = match settings.zone_dir.as_deref().map(files::load) {
+            None => (BTreeMap::new(), Vec::new()),
+            Some(Ok(files)) => (files, Vec::new()),
+            Some(Err(problems)) => (BTreeMap::new(), problems),
+        };
+        let mut state = builtin::base(&settings, unix(now));
+        for (origin, result) in files {
+            match result {
+                Ok(parsed) => {
+                    problems.extend(parsed.warnings.iter().cloned());
+                    state.put(parsed.into_zone(settings.seed));
+                }
+                Err(why) => {
+                    problems.extend(why);
+                    state.put(builtin::generated(&settings, origin, Kind::Broken, unix(now)));
+                }
+            }
+        }
+        problems.iter().for_each(|p| tracing::warn!(problem = %p, "zone file"));
+        publish::link_all(&settings, &mut state);
+        let mut book =
+            Book { claims: Claims::default(), published: Published::default(), pending: Pending::default(), problems };
+        book.claims.put_server(server_names(&settings), &settings.server_addresses, settings.ttl);
+        let touched = book.claims.touched();
+        book.published.update(&settings, &book.claims, &mut state, &touched, unix(now));
+        let shared = Shared {
+            settings,
+            state: ArcSwap::from_pointee(state),
+            book: Mutex::new(book),
+            counters: Counters::default(),
+        };
+        Naming { shared: Arc::new(shared) }
+    }
+
+    /// The read side, for the ledger.
+    pub fn view(&self) -> Box<dyn View> {
+        Box::new(self.clone())
+    }
+
+    /// The snapshot to answer from.
+    pub fn state(&self) -> arc_swap::Guard<Arc<State>> {
+        self.shared.state.load()
+    }
+
+    /// Reads the zone directory again. All or nothing (DN-203): with any error the old zones stay. Reads
+    /// files; takes a while for large ones, during which everything goes on.
+    pub fn reload(&self, now: Wall) -> Result<Reloaded, Vec<Problem>> {
+        let counters = &self.shared.counters;
+        counters.reloads.fetch_add(1, Ordering::Relaxed);
+        self.load_all().map(|parsed| self.install(parsed, now)).inspect_err(|problems| {
+            counters.reload_failures.fetch_add(1, Ordering::Relaxed);
+            self.book().problems.clone_from(problems);
+        })
+    }
+
+    fn load_all(&self) -> Result<Vec<Parsed>, Vec<Problem>> {
+        let Some(dir) = self.shared.settings.zone_dir.as_deref() else { return Ok(Vec::new()) };
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for result in files::load(dir)?.into_values() {
+            match result {
+                Ok(parsed) => good.push(parsed),
+                Err(problems) => bad.extend(problems),
+            }
+        }
+        if bad.is_empty() { Ok(good) } else { Err(bad) }
+    }
+
+    /// Swaps new files in. The dynamic layers are made again from the claims, because names may have moved
+    /// from one zone to another.
+    fn install(&self, parsed: Vec<Parsed>, now: Wall) -> Reloaded {
+        let settings = &self.shared.settings;
+        let warnings: Vec<Problem> = parsed.iter().flat_map(|p| p.warnings.iter().cloned()).collect();
+        let zones: Vec<_> = parsed.into_iter().map(|p| p.into_zone(settings.seed)).collect();
+        let count = zones.len();
+        let mut state = builtin::base(settings, unix(now));
+        zones.into_iter().for_each(|zone| state.put(zone));
+        publish::link_all(settings, &mut state);
+        let mut book = self.book();
+        let book = &mut *book;
+        book.published = Published::default();
+        book.claims.touch_all();
+        let touched = book.claims.touched();
+        book.published.update(settings, &book.claims, &mut state, &touched, unix(now));
+        self.keep_serials(&mut state, unix(now));
+        book.problems.clone_from(&warnings);
+        self.shared.state.store(Arc::new(state));
+        Reloaded { zones: count, warnings }
+    }
+
+    /// DN-401: a zone that already had a later serial goes on from there.
+    fn keep_serials(&self, state: &mut State, unix: u32) {
+        use crate::domain::dns::zone::{next_serial, serial_gt};
+        let old = self.shared.state.load();
+        for zone in old.zones() {
+            let Some(new) = state.zone_mut(&zone.apex) else { continue };
+            if serial_gt(zone.soa.serial, new.soa.serial) && (zone.fixed.is_none() || !new.dynamic.is_empty()) {
+                new.soa = new.soa.with_serial(next_serial(zone.soa.serial, unix));
+            }
+        }
+    }
+
+    /// What is wrong in the zone directory, as of the last load.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.book().problems.clone()
+    }
+
+    /// All zones.
+    pub fn zones(&self) -> Vec<ZoneInfo> {
+        let state = self.state();
+        let domains = self.shared.settings.all_domains();
+        let info = |z: &Arc<crate::domain::dns::zone::Zone>| {
+            let name = z.apex.to_string();
+            let kind = match (z.kind, &z.fixed) {
+                (Kind::Broken, _) => "broken",
+                (Kind::Data, Some(_)) if !matches!(name.as_str(), "localhost" | "ipv4only.arpa") => "file",
+                (Kind::Data, None) if z.dynamic.len() > 1 || domains.contains(&name.as_str()) => "dynamic",
+                _ => "builtin",
+            };
+            let names = z.dynamic.len().max(z.fixed.as_ref().map_or(0, |l| l.len()));
+            ZoneInfo { name, kind, serial: z.soa.serial, names }
+        };
+        state.zones().iter().map(info).collect()
+    }
+
+    /// The records of a name as they are served, each with its reason.
+    pub fn records(&self, name: &str) -> Vec<RecordInfo> {
+        let Ok(wire) = Name::parse(name) else { return Vec::new() };
+        let text = wire.to_string();
+        let book = self.book();
+        let state = self.state();
+        let file = publish::file_types(&state, &wire);
+        let Some(node) = state.node(wire.as_wire()) else { return Vec::new() };
+        let reason = |t: u16| match book.claims.of(&text).iter().min_by_key(|c| (c.rank, c.since)) {
+            _ if file.contains(&t) => "zone file".to_owned(),
+            Some(claim) => why(&claim.source),
+            None => "made by this server".to_owned(),
+        };
+        let sets = node.sets().flat_map(|s| s.rdata().map(move |d| (s, d)));
+        sets.map(|(s, d)| RecordInfo {
+            name: text.clone(),
+            rtype: rdata::type_name(s.rtype),
+            ttl: s.ttl,
+            data: rdata::show(s.rtype, d),
+            reason: reason(s.rtype),
+        })
+        .collect()
+    }
+
+    /// Checks a record before it is proposed: name, type and data must be sound and stand beside what a
+    /// zone file holds there.
+    pub fn check_record(&self, record: &Record) -> Result<(), String> {
+        let (name, set) = read_record(record)?;
+        let state = self.state();
+        let file = publish::file_types(&state, &name);
+        if file.contains(&set.rtype) {
+            return Err(format!("{name} {} is in a zone file; change it there", record.rtype));
+        }
+        if file.contains(&rtype::CNAME) || (set.rtype == rtype::CNAME && !file.is_empty()) {
+            return Err(format!("{name}: a name with a CNAME has no other records"));
+        }
+        if state.zone(&name).is_some() && set.rtype == rtype::CNAME {
+            return Err(format!("{name} is the apex of a zone and cannot be a CNAME"));
+        }
+        Ok(())
+    }
+
+    /// Names and values of the counters, for metrics.
+    #[allow(clippy::type_complexity)] // the shape that metrics are rendered from everywhere
+    pub fn counters(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>, u64)> {
+        let c = &self.shared.counters;
+        let read = |a: &AtomicU64| a.load(Ordering::Relaxed);
+        vec![
+            ("lanlord_name_conflicts_total", Vec::new(), read(&c.conflicts)),
+            ("lanlord_names_refused_total", Vec::new(), read(&c.refused)),
+            ("lanlord_dns_reloads_total", Vec::new(), read(&c.reloads)),
+            ("lanlord_dns_reload_failures_total", Vec::new(), read(&c.reload_failures)),
+            ("lanlord_dns_bad_records_total", Vec::new(), read(&c.bad_records)),
+        ]
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // a panic in one batch must not silence names for ever: what it left behind is still consistent
+        self.shared.book.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn take_record(&self, book: &mut Book, record: &Record) {
+        match read_record(record) {
+            Ok((name, set)) => book.claims.put_record(&Record { name: name.to_string(), ..record.clone() }, set),
+            Err(why) => {
+                self.shared.counters.bad_records.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(id = record.id, %why, "a record is not served");
+                book.claims.remove_record(&record.id);
+            }
+        }
+    }
+
+    fn take(&self, book: &mut Book, entry: &Entry) {
+        let settings = &self.shared.settings;
+        match &entry.change {
+            Change::LeaseGranted(lease) => {
+                let from = if entry.at > lease.began { entry.at } else { lease.began };
+                let ttl = settings.lease_ttl(lease.expires.since(from).as_secs());
+                if let Some(fqdn) = &lease.fqdn {
+                    book.pending.drop(fqdn);
+                }
+                book.claims.grant(settings, lease, ttl);
+            }
+            Change::LeaseEnded { network, ip, .. } => book.claims.end(*ip, network),
+            Change::ReservationPut(reservation) => book.claims.put_reservation(settings, reservation),
+            Change::ReservationRemoved { id } => book.claims.remove_reservation(settings, id),
+            Change::HostPut(host) => book.claims.put_host(settings, host),
+            Change::HostRemoved { id } => book.claims.remove_host(settings, id),
+            Change::RecordPut(record) => self.take_record(book, record),
+            Change::RecordRemoved { id } => book.claims.remove_record(id),
+            _ => {}
+        }
+    }
+}
+
+impl View for Naming {
+    fn apply(&mut self, batch: &[Entry]) {
+        let mut book = self.book();
+        let book = &mut *book;
+        batch.iter().for_each(|entry| self.take(book, entry));
+        let touched = book.claims.touched();
+        let Some(last) = batch.last().filter(|_| !touched.is_empty()) else { return };
+        let mut state = State::clone(&self.shared.state.load());
+        book.published.update(&self.shared.settings, &book.claims, &mut state, &touched, unix(last.at));
+        self.shared.state.store(Arc::new(state));
+    }
+}
+
+impl Names for Naming {
+    fn choose(&self, request: &NameRequest<'_>) -> Option<String> {
+        let settings = &self.shared.settings;
+        let mut book = self.book();
+        let state = self.state();
+        let network = settings.networks.iter().find(|n| n.domain == request.domain);
+        let network = network.map_or("", |n| n.network.as_str());
+        let linked = book.claims.linked(settings, request.mac, request.client, None, network);
+        let identity = linked.as_ref().map(|(_, who, _)| who.clone());
+        let reserved = request.reserved.map(str::to_owned).or(linked.map(|(name, ..)| name.to_string()));
+        let request = NameRequest { reserved: reserved.as_deref(), ..request.clone() };
+        let taken = |fqdn: &str| is_taken(settings, &state, &book, &request, identity.as_ref(), fqdn);
+        let choice = naming::decide(&request, settings.honour_client_updates, taken)?;
+        self.count(&choice);
+        if book.claims.of(&choice.fqdn).is_empty() {
+            book.pending.put(&choice.fqdn, request.client);
+        }
+        Some(choice.fqdn)
+    }
+}
+
+impl Naming {
+    fn count(&self, choice: &Choice) {
+        let Some(asked) = &choice.instead_of else { return };
+        let counter = match choice.fate {
+            Fate::Suffixed => &self.shared.counters.conflicts,
+            Fate::Kept => return,
+            Fate::AsAsked => &self.shared.counters.refused,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(asked = asked.as_str(), given = choice.fqdn, "a client gets another name than it asked for");
+    }
+}
+
+/// True if somebody other than the client of this request holds the name.
+fn is_taken(
+    settings: &Settings,
+    state: &State,
+    book: &Book,
+    request: &NameRequest<'_>,
+    identity: Option<&Who>,
+    fqdn: &str,
+) -> bool {
+    let Ok(name) = Name::parse(fqdn) else { return true };
+    if book.pending.holders.get(fqdn).is_some_and(|holder| holder != request.client) {
+        return true;
+    }
+    // a zone apex is nobody's, but for a zone that one of our names has to itself
+    if state.zone(&name).is_some() && book.claims.of(fqdn).is_empty() {
+        return true;
+    }
+    let ours = |who: &Who| identity == Some(who) || matches!(who, Who::Client(c) if c == request.client);
+    settings.server_name == fqdn
+        || !publish::file_types(state, &name).is_empty()
+        || book.claims.of(fqdn).iter().any(|c| !ours(&c.who))
+}
+
+/// The names of this server, and whether their PTR is wanted.
+fn server_names(settings: &Settings) -> Vec<(String, bool)> {
+    if settings.server_addresses.is_empty() {
+        return Vec::new();
+    }
+    let mut names = vec![(settings.server_name.clone(), true)];
+    for domain in settings.all_domains() {
+        let full = settings.service_names.iter().filter_map(|label| complete(label, domain));
+        names.extend(full.filter(|n| *n != settings.server_name).map(|n| (n, false)));
+    }
+    names
+}
+
+fn why(source: &Source) -> String {
+    match source {
+        Source::Server => "this server".to_owned(),
+        Source::Record(id) => format!("record {id}"),
+        Source::Host(id) => format!("host {id}"),
+        Source::Reservation(id) => format!("reservation {id}"),
+        Source::Lease(ip, network) => format!("lease of {ip} on {network}"),
+    }
+}
+
+/// A record of the ledger as a set of one.
+fn read_record(record: &Record) -> Result<(Name, RrSet), String> {
+    let name = Name::parse(&record.name).map_err(|e| format!("`{}`: {e}", record.name))?;
+    let rtype = rdata::type_number(&record.rtype).ok_or_else(|| format!("unknown type `{}`", record.rtype))?;
+    if matches!(rtype, 0 | rtype::SOA | rtype::OPT | rtype::TKEY..=rtype::ANY) {
+        return Err(format!("{} records cannot be added", record.rtype));
+    }
+    if record.ttl > i32::MAX as u32 {
+        return Err(format!("a TTL of {} is more than 2147483647", record.ttl));
+    }
+    let words = zonefile::words(&record.data)?;
+    let data = rdata::parse(rtype, &words, &Name::root()).map_err(|e| e.message)?;
+    let set = RrSet { rtype, ttl: record.ttl, soft: false, rdata: vec![data] };
+    if set.wire_len() > MAX_SET {
+        return Err("the record exceeds any answer".to_owned());
+    }
+    Ok((name, set))
+}
+
+/// Seconds since 1970 as serials count them.
+fn unix(at: Wall) -> u32 {
+    (at.0 / 1_000) as u32 // RFC 1982 arithmetic wraps too
+}
+
+/// Names of an address, for logs and pages.
+pub fn names_of(naming: &Naming, ip: IpAddr) -> Vec<String> {
+    naming.records(&Name::reverse(ip).to_string()).into_iter().map(|r| r.data).collect()
+}
+
+#[cfg(test)]
+mod tests;
