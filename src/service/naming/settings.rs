@@ -80,7 +80,9 @@ impl Settings {
     }
 
     /// DN-311: a third of the lease within the bounds, never longer than the lease.
+    /// Rounded, so that a renewal that took a moment longer changes no record.
     pub(super) fn lease_ttl(&self, seconds: u64) -> u32 {
+        let seconds = if seconds > 60 { seconds.saturating_add(5) / 10 * 10 } else { seconds };
         let third = u32::try_from(seconds / 3).unwrap_or(u32::MAX);
         let bounded = third.clamp(self.ttl_min.min(self.ttl_max), self.ttl_max);
         bounded.min(u32::try_from(seconds).unwrap_or(u32::MAX)).max(1)

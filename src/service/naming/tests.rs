@@ -387,14 +387,19 @@ fn the_serial_grows_once_per_batch_and_never_goes_back() {
     let mut b = Bench::new(settings());
     let other = b.serial("77.10.in-addr.arpa");
     b.at = Wall(T0.0 + 60_000);
-    b.apply(vec![granted("10.0.0.5", 5, "a.lan.example"), granted("10.0.0.6", 6, "b.lan.example")]);
+    let mut second = lease("10.0.0.6", 6, Some("b.lan.example"));
+    second.expires = Wall(b.at.0 + 3 * HOUR);
+    b.apply(vec![granted("10.0.0.5", 5, "a.lan.example"), Change::LeaseGranted(Box::new(second))]);
     assert_eq!(b.serial("lan.example"), 1_700_000_060);
     assert_eq!(b.serial("0.0.10.in-addr.arpa"), 1_700_000_060);
     assert_eq!(b.serial("77.10.in-addr.arpa"), other, "untouched");
     b.at = T0;
     b.apply(vec![ended("10.0.0.5")]);
     assert_eq!(b.serial("lan.example"), 1_700_000_061, "though the clock stepped back");
-    b.apply(vec![granted("10.0.0.6", 6, "b.lan.example")]);
+    let mut renewed = lease("10.0.0.6", 6, Some("b.lan.example"));
+    b.at = Wall(T0.0 + HOUR);
+    renewed.expires = Wall(T0.0 + 4 * HOUR - 30);
+    b.apply(vec![Change::LeaseGranted(Box::new(renewed))]);
     assert_eq!(b.serial("lan.example"), 1_700_000_061, "a renewal changes nothing");
 }
 
