@@ -37,8 +37,6 @@ const PROTOCOL: &[&str] = &[
     "hickory_resolver",
     "rtnetlink",
     "socket2",
-    "nix",
-    "libc",
 ];
 
 const LAYERS: &[Layer] = &[
@@ -50,6 +48,7 @@ const LAYERS: &[Layer] = &[
             "hickory_proto",
             "regex",
             "minijinja",
+            "base64",
             "idna",
             "ipnet",
             "sha2",
