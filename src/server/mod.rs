@@ -1,4 +1,6 @@
 //! IO shells: decode, call a service, encode. Strangers to one another (invariant I13).
 
+/// DHCPv4: sockets in front of leasing.
+pub mod dhcp4;
 /// The mirror of the kernel's neighbour table.
 pub mod neighbours;
