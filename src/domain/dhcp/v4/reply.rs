@@ -114,7 +114,7 @@ impl Case<'_> {
         time(code::LEASE_TIME, seconds);
         if seconds != u32::MAX && seconds >= 8 {
             time(code::T1, seconds / 2);
-            time(code::T2, seconds / 8 * 7);
+            time(code::T2, seconds - seconds.div_ceil(8));
         }
         reply
     }
