@@ -18,6 +18,8 @@ pub mod keys;
 pub mod networks;
 /// Phone plugins: directories of match rules, file maps and templates.
 pub mod plugins;
+/// What the networks mean for DHCP.
+mod policy;
 /// What is wrong, where, and what to do.
 pub mod problem;
 /// Sections, keys and scalars with their places.
@@ -30,19 +32,22 @@ pub use networks::{Network, Reservation, Subnet};
 pub use problem::{Problem, Problems};
 pub use services::{AutoCreate, Dhcp4, Dns, Log, Provisioning, Server};
 
+use crate::domain::dhcp::policy::Policy;
 use raw::{Document, Section};
 
 /// A file above this is no configuration.
 const FILE_BYTES: u64 = 16 << 20;
 
 /// A whole configuration, valid in itself.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Config {
     /// The file that it was read from; relative paths start in its folder.
     pub file: PathBuf,
     pub server: Server,
     pub log: Log,
     pub networks: Vec<Network>,
+    /// What `networks` and `dhcp4` mean for DHCP; without the recipes of plugins.
+    pub policy: Policy,
     pub dhcp4: Dhcp4,
     pub dns: Dns,
     pub provisioning: Provisioning,
@@ -82,16 +87,19 @@ fn understand(doc: &Document<'_>, table: &Spanned<DeTable<'_>>) -> Config {
     let top = Section::new(doc, table, "");
     let server = services::server(top.table("server", "server"));
     let dhcp4 = services::dhcp4(top.table("dhcp4", "dhcp4"));
+    let dns = services::dns(doc, top.table("dns", "dns"));
+    let provisioning = services::provisioning(doc, top.table("provisioning", "provisioning"));
     let networks = networks::read(&top, &server.domain);
     Config {
         file: doc.file.to_owned(),
         log: services::log(top.table("log", "log")),
-        dns: services::dns(doc, top.table("dns", "dns")),
-        provisioning: services::provisioning(doc, top.table("provisioning", "provisioning")),
+        policy: policy::read(doc, &networks, &dhcp4, &dns, &provisioning),
         claws: claws::read(top.table("claws", "claws")),
         server,
         networks,
         dhcp4,
+        dns,
+        provisioning,
     }
 }
 

