@@ -3,6 +3,8 @@
 //! The map. Data moves from the IO shells (`server`) through use cases (`service`) and pure decisions
 //! (`domain`) into the ledger (`store`), and back out through views. See `ARCHITECTURE.md`.
 
+/// The composition root.
+pub mod app;
 /// The command line: clients of the REST API.
 pub mod cli;
 /// Wall and monotonic time: the only reader of the system's clocks.

@@ -1,17 +1,59 @@
 //! Arguments in, exit code out.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use lanlord::cli::{self, Cli};
+use lanlord::app::{self, AppError, Options};
+use lanlord::cli::{self, Cli, Command, Exit, Failure};
+use lanlord::config;
+use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cli::run(cli) {
+    let done = match cli.command {
+        Command::Serve(arguments) => serve(arguments),
+        command => cli::run(command),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("{failure}");
             failure.exit.into()
         }
     }
+}
+
+/// AP-303: 0 an orderly end, 1 failed, 2 configuration, 7 state.
+fn serve(arguments: cli::Serve) -> Result<(), Failure> {
+    let failed = |error: AppError| {
+        let exit = match &error {
+            AppError::Config(_) => Exit::Usage,
+            AppError::State(_) => Exit::State,
+            AppError::Failed(_) => Exit::Failed,
+        };
+        Failure::new(exit, error.to_string())
+    };
+    let config = config::load(&arguments.config).map_err(|problems| failed(problems.into()))?;
+    log(&config.log.level)?;
+    let options = Options { config: arguments.config, state: arguments.state, socket: arguments.socket };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Failure::new(Exit::Failed, format!("no runtime: {e}")))?;
+    let ended = runtime.block_on(app::serve(options, config));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    ended.map_err(failed)
+}
+
+/// Standard error; `RUST_LOG` is before the configuration. The service manager adds the time.
+fn log(level: &str) -> Result<(), Failure> {
+    let wanted = std::env::var("RUST_LOG").unwrap_or_else(|_| level.to_owned());
+    let filter = EnvFilter::try_new(&wanted);
+    let filter = filter.map_err(|e| Failure::new(Exit::Usage, format!("log level `{wanted}`: {e}")))?;
+    let terminal = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
+    match std::env::var_os("JOURNAL_STREAM") {
+        Some(_) => builder.without_time().init(),
+        None => builder.init(),
+    }
+    Ok(())
 }

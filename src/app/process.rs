@@ -1,0 +1,69 @@
+//! The process and its surroundings: signals, readiness and watchdog of the service manager.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::service::health::{Health, State};
+
+/// How long parts may take to say how they are before we call ourselves ready.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// Cancelled by SIGTERM or SIGINT.
+pub(super) fn stop_signal() -> CancellationToken {
+    let stop = CancellationToken::new();
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        match signal(kind) {
+            Ok(mut signals) => {
+                let stop = stop.clone();
+                tokio::spawn(async move {
+                    signals.recv().await;
+                    stop.cancel();
+                });
+            }
+            Err(error) => tracing::error!(%error, "a signal cannot be caught"),
+        }
+    }
+    stop
+}
+
+/// Tells the service manager that we are up, once every part has said how it is.
+pub(super) async fn ready(health: &Arc<Health>) {
+    let settled = async {
+        while health.parts().values().any(|state| *state == State::Starting) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let _ = tokio::time::timeout(SETTLE, settled).await;
+    let failing = health.parts().into_iter().filter_map(|(part, state)| match state {
+        State::Fails(why) => Some(format!("{part}: {why}")),
+        _ => None,
+    });
+    let failing: Vec<String> = failing.collect();
+    let status = if failing.is_empty() { "everything works".to_owned() } else { failing.join("; ") };
+    tracing::info!("ready; {status}");
+    notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+}
+
+pub(super) fn stopping() {
+    tracing::info!("stopping");
+    notify(&[NotifyState::Stopping]);
+}
+
+/// The period in which the service manager wants to hear from us, if it does.
+pub(super) fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled()
+}
+
+pub(super) fn alive() {
+    notify(&[NotifyState::Watchdog]);
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "the service manager does not listen");
+    }
+}

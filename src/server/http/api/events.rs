@@ -1,0 +1,117 @@
+//! `GET /api/v1/events`: what happened. With `Accept: text/event-stream` live: `id:` is the entry's number,
+//! `Last-Event-ID` resumes, a comment every 15 s, 410 when that place is not kept any more (AP-507).
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::sse::{Event as Frame, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Router};
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+
+use super::{Api, Page, Params};
+use crate::server::http::problem::Problem;
+use crate::service::access::Credential;
+use crate::service::events::{Event, EventsError, Follower, PAGE};
+
+/// How often a stream looks whether its credential was revoked.
+const LIVE: Duration = Duration::from_secs(1);
+const PING: Duration = Duration::from_secs(15);
+
+pub(super) fn routes() -> Router<Arc<Api>> {
+    Router::new().route("/events", get(events))
+}
+
+/// Without `after`: the newest.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    after: Option<u64>,
+    limit: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct Item {
+    seq: u64,
+    at: String,
+    r#type: &'static str,
+    object: String,
+    /// Who did it, if somebody did.
+    source: Option<String>,
+    txid: Option<String>,
+    summary: String,
+}
+
+impl From<Event> for Item {
+    fn from(event: Event) -> Item {
+        let Event { seq, at, kind, object, source, txid, text } = event;
+        Item { seq, at: at.rfc3339(), r#type: kind, object, source, txid, summary: text }
+    }
+}
+
+impl From<EventsError> for Problem {
+    fn from(error: EventsError) -> Problem {
+        match error {
+            EventsError::Gone { .. } | EventsError::Ahead { .. } => {
+                Problem::new(StatusCode::GONE, "gone", error.to_string())
+            }
+            EventsError::History => Problem::internal(),
+            EventsError::Stopping => Problem::unavailable(error.to_string()),
+        }
+    }
+}
+
+async fn events(
+    State(api): State<Arc<Api>>,
+    Extension(credential): Extension<Credential>,
+    headers: HeaderMap,
+    Params(query): Params<Query>,
+) -> Result<Response, Problem> {
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
+    if accept.contains("text/event-stream") {
+        let last = headers.get("last-event-id").map(|value| {
+            let number = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
+            number.ok_or_else(|| Problem::bad("`Last-Event-ID` must be a number"))
+        });
+        let after = last.transpose()?.or(query.after);
+        return Ok(follow(api.clone(), credential, api.events.follow(after).await?));
+    }
+    let limit = query.limit.unwrap_or(100);
+    if !(1..=PAGE).contains(&limit) {
+        return Err(Problem::bad(format!("`limit` is 1 to {PAGE}")));
+    }
+    let found = match query.after {
+        Some(after) => api.events.after(after, limit).await?,
+        None => api.events.newest(limit).await?,
+    };
+    let cursor =
+        (query.after.is_some() && found.len() == limit).then(|| found.last().map(|e| e.seq.to_string())).flatten();
+    let total = found.len();
+    Ok(axum::Json(Page { items: found.into_iter().map(Item::from).collect(), total, cursor }).into_response())
+}
+
+/// A stream that ends when the daemon stops or the credential is revoked.
+fn follow(api: Arc<Api>, credential: Credential, follower: Follower) -> Response {
+    let frames = stream::unfold((api, credential, follower), |(api, credential, mut follower)| async move {
+        loop {
+            match tokio::time::timeout(LIVE, follower.next()).await {
+                Ok(Some(event)) => {
+                    let frame = Frame::default().id(event.seq.to_string());
+                    let frame = frame.json_data(Item::from(event)).ok()?;
+                    return Some((Ok::<_, Infallible>(frame), (api, credential, follower)));
+                }
+                Ok(None) => return None,
+                Err(_) if !api.access.is_live(&credential) || api.stopping.is_cancelled() => return None,
+                Err(_) => {}
+            }
+        }
+    });
+    let mut response = Sse::new(frames).keep_alive(KeepAlive::new().interval(PING).text("ping")).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    response
+}

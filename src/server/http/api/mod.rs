@@ -1,0 +1,195 @@
+//! REST: one module per noun, each a flat list of routes. Owns the forms that all share: lists in pages,
+//! unknown parameters refused, JSON bodies, what each noun's routes need of a credential.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request, State};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use tokio_util::sync::CancellationToken;
+
+use super::problem::Problem;
+use crate::clock::Clock;
+use crate::domain::time::Wall;
+use crate::service::access::{Access, Credential, Right};
+use crate::service::events::Events;
+use crate::service::health::Health;
+
+/// `GET /api/v1/events`: list, and live over SSE.
+mod events;
+/// `/healthz`, `/readyz`, `/livez`, `/metrics`, `/api/v1/status`.
+mod status;
+/// `/api/v1/tokens`.
+mod tokens;
+
+/// What the handlers work with.
+pub struct Api {
+    pub access: Arc<Access>,
+    pub events: Arc<Events>,
+    pub health: Arc<Health>,
+    pub clock: Arc<dyn Clock>,
+    pub began: Wall,
+    /// Long answers end when this is cancelled.
+    pub stopping: CancellationToken,
+}
+
+/// All routes. The door (`guard`) stands around them.
+pub fn router(api: Arc<Api>) -> Router {
+    let v1 = Router::new()
+        .merge(noun("event", events::routes()))
+        .merge(noun("status", status::routes()))
+        .merge(noun("token", tokens::routes()));
+    Router::new()
+        .nest("/api/v1", v1)
+        .merge(status::outside())
+        .fallback(|| async { Problem::not_found("there is nothing at this address; the API is under /api/v1") })
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(api)
+}
+
+async fn wrong_method(method: Method) -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", format!("{method} is not possible here"))
+}
+
+/// Routes that need rights on a noun: reading for GET, writing for the rest; for tokens administration.
+fn noun(name: &'static str, routes: Router<Arc<Api>>) -> Router<Arc<Api>> {
+    routes.route_layer(from_fn_with_state(name, allowed))
+}
+
+async fn allowed(State(noun): State<&'static str>, request: Request, next: Next) -> Response {
+    let right = match request.method() {
+        _ if noun == "token" => Right::Admin,
+        method if method.is_safe() => Right::Read,
+        _ => Right::Write,
+    };
+    match request.extensions().get::<Credential>() {
+        Some(credential) if credential.may(noun, right) => next.run(request).await,
+        Some(credential) => {
+            let word = format!("{right:?}").to_lowercase();
+            Problem::forbidden(format!("`{}` lacks the scope {noun}:{word}", credential.name)).into_response()
+        }
+        None => Problem::unauthenticated("a credential is needed").into_response(),
+    }
+}
+
+/// Query parameters; unknown ones are refused (AP-503).
+pub(super) struct Params<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Params<T>, Problem> {
+        let query = Query::<T>::try_from_uri(&parts.uri);
+        query.map(|Query(found)| Params(found)).map_err(|rejection| Problem::bad(rejection.body_text()))
+    }
+}
+
+/// For routes without parameters.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// A JSON body; unknown and duplicate keys are refused (AP-509).
+pub(super) struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+    async fn from_request(request: Request, state: &S) -> Result<Json<T>, Problem> {
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+        if kind.split(';').next().map(str::trim) != Some("application/json") {
+            let detail = "send `Content-Type: application/json`";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail));
+        }
+        let bytes = bytes::Bytes::from_request(request, state).await.map_err(|e| Problem::bad(e.body_text()))?;
+        serde_json::from_slice(&bytes)
+            .map(Json)
+            .map_err(|e| Problem::bad(format!("the body is not what is expected: {e}")))
+    }
+}
+
+/// Objects of one page. The largest page is that of a CSV file (reliability reference, section 4).
+const LARGEST_PAGE: usize = 50_000;
+
+/// `limit` and `cursor` of a list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PageQuery {
+    /// Part of any field's text.
+    pub q: Option<String>,
+    pub limit: Option<usize>,
+    pub cursor: Option<String>,
+}
+
+/// One page of a list. `cursor` leads to the page behind it.
+#[derive(Debug, Serialize)]
+pub(super) struct Page<T> {
+    pub items: Vec<T>,
+    /// Objects in all pages.
+    pub total: usize,
+    pub cursor: Option<String>,
+}
+
+impl PageQuery {
+    /// The page out of all objects, each with a key that orders and names it.
+    pub fn page<T: Serialize>(&self, mut all: Vec<(String, T)>) -> Result<axum::Json<Page<T>>, Problem> {
+        let limit = self.limit.unwrap_or(100);
+        if !(1..=LARGEST_PAGE).contains(&limit) {
+            return Err(Problem::bad(format!("`limit` is 1 to {LARGEST_PAGE}")));
+        }
+        if let Some(q) = self.q.as_ref().map(|q| q.to_lowercase()) {
+            all.retain(|(_, item)| serde_json::to_string(item).is_ok_and(|text| text.to_lowercase().contains(&q)));
+        }
+        let total = all.len();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        if let Some(cursor) = &self.cursor {
+            let after = unhex(cursor).ok_or_else(|| Problem::bad("`cursor` is none that was given out here"))?;
+            all.retain(|(key, _)| *key > after);
+        }
+        let cursor = (all.len() > limit).then(|| hex(&all[limit - 1].0));
+        all.truncate(limit);
+        Ok(axum::Json(Page { items: all.into_iter().map(|(_, item)| item).collect(), total, cursor }))
+    }
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<String> {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) {
+        return None;
+    }
+    let octets: Option<Vec<u8>> =
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect();
+    String::from_utf8(octets?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_cover_everything_once() {
+        let all = || (0..25).map(|n| (format!("{n:03}"), n)).collect::<Vec<_>>();
+        let (mut seen, mut cursor) = (Vec::new(), None);
+        loop {
+            let query = PageQuery { q: None, limit: Some(10), cursor };
+            let axum::Json(page) = query.page(all()).expect("a page");
+            assert_eq!(page.total, 25);
+            seen.extend(page.items);
+            cursor = page.cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, (0..25).collect::<Vec<_>>());
+        let forged = PageQuery { cursor: Some("xyz".to_owned()), ..PageQuery::default() };
+        assert!(forged.page(all()).is_err());
+        assert!(PageQuery { limit: Some(0), ..PageQuery::default() }.page(all()).is_err());
+    }
+}

@@ -1,0 +1,13 @@
+//! HTTP: the way in for people and programs (`api`, `ui`). Owns connections and their limits, and who may
+//! pass. Refuses plain HTTP off the loopback.
+
+/// Listeners, connections, time limits.
+pub mod accept;
+/// REST under `/api/v1`, health and metrics beside it.
+pub mod api;
+/// Host, origin, body and credential of every request.
+pub mod guard;
+/// Answers that say what is wrong (RFC 9457).
+pub mod problem;
+/// Cookies for credentials that were proved.
+pub mod session;
