@@ -1,0 +1,341 @@
+//! One run: clients, a network that loses, doubles and reorders, a server that is killed again and again,
+//! and the laws that it must keep. A life of the server is a runtime of its own, on paused time: a crash
+//! drops everything in it at whatever await it stands.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanlord::clock::Clock;
+use lanlord::domain::dhcp::policy::{LeaseTimes, Network, Policy, Pool, Subnet};
+use lanlord::domain::dhcp::v4::Arrival;
+use lanlord::domain::time::{Mono, Wall};
+use lanlord::service::bindings::Bindings;
+use lanlord::service::leasing::{Leasing, Outgoing, Replies};
+use lanlord::service::naming::{self, Naming};
+use lanlord::store::Ledger;
+use lanlord::store::ledger::WriterEnd;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::{self, Act, Client};
+use crate::disk::{Honesty, Media};
+use crate::laws::{self, Broken, Durable};
+use crate::random::Random;
+
+pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+pub const INTERFACE: &str = "eth1";
+pub const NETWORK: &str = "lan";
+pub const DOMAIN: &str = "home.arpa";
+/// The wall clock of a run starts here: 2026-01-01.
+const EPOCH: u64 = 1_767_225_600_000;
+/// Simulated milliseconds of one run.
+const LENGTH: u64 = 6 * 60 * 1_000;
+
+/// What is wrong with the server on purpose.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Faults {
+    pub honesty: Honesty,
+}
+
+/// Everything that outlives a crash.
+pub struct World {
+    pub random: Random,
+    /// Milliseconds since the run began.
+    pub now: u64,
+    pub media: Media,
+    pub clients: Vec<Client>,
+    events: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    events_made: u64,
+    /// One line for each thing that happened, for whoever replays a seed.
+    pub trace: Vec<String>,
+    pub tally: Tally,
+    pub durable: Durable,
+}
+
+/// What a run had in it: a run without any of these would prove little.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    pub acks: u64,
+    pub naks: u64,
+    pub lives: u64,
+    pub full: u64,
+    pub entries: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    /// A timer of a client; one that was set before its last act does not count.
+    Wake {
+        client: usize,
+        set: u64,
+    },
+    ToServer {
+        bytes: Vec<u8>,
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+    },
+    ToClient {
+        client: usize,
+        bytes: Vec<u8>,
+    },
+    DiskFull(bool),
+}
+
+/// The services of one life.
+pub struct Server {
+    pub leasing: Arc<Leasing>,
+    pub naming: Naming,
+    pub bindings: Arc<Bindings>,
+    replies: Replies,
+    end: WriterEnd,
+}
+
+/// Time in a life: the runtime's own, from where the world stood.
+struct Time {
+    base: u64,
+    start: Instant,
+}
+
+impl Time {
+    fn now(&self) -> u64 {
+        self.base + u64::try_from(self.start.elapsed().as_millis()).expect("minutes")
+    }
+}
+
+impl Clock for Time {
+    fn wall(&self) -> Wall {
+        Wall(i64::try_from(EPOCH + self.now()).expect("this century"))
+    }
+    fn mono(&self) -> Mono {
+        Mono(self.now())
+    }
+}
+
+/// Milliseconds of the run as wall-clock time.
+pub fn wall(now: u64) -> Wall {
+    Wall(i64::try_from(EPOCH + now).expect("this century"))
+}
+
+/// A small pool, so that addresses change hands.
+fn policy() -> Policy {
+    let mut subnet = Subnet::new("10.77.0.0/24".parse().expect("a prefix"));
+    subnet.pools = vec![Pool::new(Ipv4Addr::new(10, 77, 0, 100), Ipv4Addr::new(10, 77, 0, 107))];
+    subnet.router = Some(SERVER);
+    let network = Network {
+        name: NETWORK.to_owned(),
+        interface: Some(INTERFACE.to_owned()),
+        domain: DOMAIN.to_owned(),
+        subnets: vec![subnet],
+        authoritative: true,
+        ..Network::default()
+    };
+    let mut policy = Policy::new(vec![network]);
+    policy.times = LeaseTimes { default: 60, min: 10, max: 120, infinite: false };
+    policy.rules.quarantine = Duration::from_secs(90);
+    policy.rules.offer_hold = Duration::from_secs(10);
+    policy
+}
+
+fn naming_settings(seed: u64) -> naming::Settings {
+    let mut settings = naming::Settings::new(DOMAIN, seed);
+    settings.networks = vec![naming::Domain {
+        network: NETWORK.to_owned(),
+        domain: DOMAIN.to_owned(),
+        subnets: vec!["10.77.0.0/24".parse().expect("a prefix")],
+    }];
+    settings
+}
+
+impl Tally {
+    pub fn add(&mut self, other: Tally) {
+        self.acks += other.acks;
+        self.naks += other.naks;
+        self.lives += other.lives;
+        self.full += other.full;
+        self.entries += other.entries;
+    }
+}
+
+impl Server {
+    fn start(world: &World, time: Arc<Time>) -> Server {
+        let naming = Naming::open(naming_settings(1), time.wall());
+        let bindings = Bindings::new(time.clone());
+        let (leasing, replies) = Leasing::new(policy(), Arc::new(naming.clone()), time.clone());
+        let (disk, recovered) = world.media.open();
+        let views = vec![bindings.view(), leasing.view(), naming.view()];
+        let (ledger, end) = Ledger::start(disk, recovered, views, time);
+        leasing.start(ledger, CancellationToken::new());
+        Server { leasing, naming, bindings, replies, end }
+    }
+}
+
+impl World {
+    pub fn new(seed: u64, faults: Faults) -> World {
+        let mut random = Random::new(seed);
+        let number = random.between(4, 14) as u8;
+        let clients = (1..=number).map(|n| Client::new(n, &mut random)).collect::<Vec<_>>();
+        let mut world = World {
+            media: Media::new(seed, faults.honesty),
+            random,
+            now: 0,
+            clients,
+            events: BinaryHeap::new(),
+            events_made: 0,
+            trace: Vec::new(),
+            tally: Tally::default(),
+            durable: Durable::default(),
+        };
+        for client in 0..usize::from(number) {
+            let at = world.random.below(30_000);
+            world.wake(client, at);
+        }
+        for _ in 0..world.random.below(4) {
+            let (at, lasts) = (world.random.below(LENGTH), world.random.between(100, 15_000));
+            world.event(at, Event::DiskFull(true));
+            world.event(at + lasts, Event::DiskFull(false));
+        }
+        world
+    }
+
+    /// Lives until the end of the run, or until a law is broken.
+    pub fn run(&mut self) -> Result<(), Broken> {
+        while self.now < LENGTH {
+            let until = (self.now + self.random.between(1_000, 90_000)).min(LENGTH);
+            self.tally.lives += 1;
+            self.note(format!("life {} until {until}", self.tally.lives));
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .start_paused(true)
+                .build()
+                .expect("a runtime");
+            let lived = runtime.block_on(self.live(until));
+            drop(runtime);
+            lived?;
+            self.media.crash();
+            self.now += self.random.below(4_000);
+        }
+        self.tally.entries = self.media.durable(|entries| entries.len() as u64);
+        Ok(())
+    }
+
+    /// From a start to the moment of a crash.
+    async fn live(&mut self, until: u64) -> Result<(), Broken> {
+        let time = Arc::new(Time { base: self.now, start: Instant::now() });
+        let mut server = Server::start(self, time.clone());
+        laws::after_start(self, &server)?;
+        loop {
+            let next = self.events.peek().map_or(until, |Reverse((at, ..))| *at).min(until);
+            let due = time.start + Duration::from_millis(next.saturating_sub(time.base));
+            tokio::select! {
+                biased;
+                reply = server.replies.recv() => {
+                    self.now = time.now();
+                    if let Some(reply) = reply {
+                        self.answered(&server, reply)?;
+                    }
+                }
+                _ = &mut server.end => {
+                    self.now = time.now();
+                    self.note("the disk cannot be trusted: the process ends".to_owned());
+                    return Ok(());
+                }
+                () = tokio::time::sleep_until(due) => {
+                    self.now = time.now();
+                    if self.now >= until {
+                        self.note("killed".to_owned());
+                        return Ok(());
+                    }
+                    self.next_event(&server);
+                }
+            }
+        }
+    }
+
+    fn next_event(&mut self, server: &Server) {
+        let Some(Reverse((at, _, event))) = self.events.pop() else { return };
+        match event {
+            Event::Wake { client, set } => {
+                if self.clients[client].timer == set {
+                    let act = self.clients[client].wake(self.now, &mut self.random);
+                    self.act(client, act);
+                }
+            }
+            // what arrived while the server was down is lost
+            Event::ToServer { .. } if at < self.now.saturating_sub(1) => {}
+            Event::ToServer { bytes, source, destination } => {
+                let arrival = Arrival { interface: INTERFACE, local: SERVER, source, source_port: 68, destination };
+                let received = server.leasing.receive(&arrival, &bytes);
+                self.note(format!("server: type {} from {:02x}: {received:?}", bytes[242], bytes[33]));
+            }
+            Event::ToClient { client, bytes } => {
+                let Some(reply) = client::read(&bytes) else { return };
+                if let Some(act) = self.clients[client].receive(&reply, self.now, &mut self.random) {
+                    self.note(format!("client {:02x}: {:?}", reply.mac[5], self.clients[client].stage));
+                    self.act(client, act);
+                }
+            }
+            Event::DiskFull(full) => {
+                self.note(format!("disk full: {full}"));
+                self.tally.full += u64::from(full);
+                self.media.full(full);
+            }
+        }
+    }
+
+    /// A reply leaves the server: now the laws must hold. Then the network has it.
+    fn answered(&mut self, server: &Server, out: Outgoing) -> Result<(), Broken> {
+        let reply = client::read(&out.bytes).expect("the server sends replies");
+        self.note(format!("server: {} {} to {:02x}", reply.kind, reply.ip, reply.mac[5]));
+        match reply.kind {
+            client::ACK => self.tally.acks += 1,
+            client::NAK => self.tally.naks += 1,
+            _ => {}
+        }
+        laws::as_it_leaves(self, server, &reply)?;
+        if let Some(client) = self.clients.iter().position(|c| c.mac == reply.mac) {
+            for delay in self.fates() {
+                self.event(delay, Event::ToClient { client, bytes: out.bytes.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, client: usize, act: Act) {
+        if let Some((bytes, unicast)) = act.send {
+            let source = self.clients[client].source(&bytes);
+            let destination = if unicast { SERVER } else { Ipv4Addr::BROADCAST };
+            for delay in self.fates() {
+                self.event(delay, Event::ToServer { bytes: bytes.clone(), source, destination });
+            }
+        }
+        self.wake(client, act.again_in);
+    }
+
+    /// What the network does to a packet: the delay of each copy that arrives, in milliseconds.
+    fn fates(&mut self) -> Vec<u64> {
+        let copies = match self.random.below(100) {
+            0..15 => 0,
+            15..25 => 2,
+            _ => 1,
+        };
+        (0..copies).map(|_| if self.random.chance(20) { self.random.between(50, 400) } else { 1 }).collect()
+    }
+
+    fn wake(&mut self, client: usize, delay: u64) {
+        let set = self.events_made;
+        self.clients[client].timer = set;
+        self.event(delay, Event::Wake { client, set });
+    }
+
+    fn event(&mut self, delay: u64, event: Event) {
+        self.events_made += 1;
+        self.events.push(Reverse((self.now + delay, self.events_made, event)));
+    }
+
+    pub fn note(&mut self, line: String) {
+        self.trace.push(format!("{:>8} {line}", self.now));
+    }
+}
