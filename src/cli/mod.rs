@@ -7,8 +7,32 @@ use clap::{Args, Parser, Subcommand};
 
 /// `check`.
 mod check;
+/// `classify`.
+mod classify;
+/// Requests to the daemon.
+mod client;
+/// `device`.
+mod device;
+/// `dns`.
+mod dns;
+/// `event`.
+mod event;
 /// Exit codes and failures.
 pub mod exit;
+/// `host`.
+mod host;
+/// `lease`.
+mod lease;
+/// What commands print.
+mod output;
+/// `reservation`.
+mod reservation;
+/// `status`.
+mod status;
+/// `token`.
+mod token;
+
+use client::Connection;
 
 pub use exit::{Exit, Failure};
 
@@ -16,6 +40,8 @@ pub use exit::{Exit, Failure};
 #[derive(Debug, Parser)]
 #[command(name = "lanlord", version, propagate_version = true, disable_help_subcommand = true)]
 pub struct Cli {
+    #[command(flatten)]
+    pub connection: Connection,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -27,6 +53,31 @@ pub enum Command {
     Serve(Serve),
     /// Tell what is wrong with a configuration file; needs no daemon
     Check(check::Check),
+    /// Tell what would be learned from a request of a phone; needs no daemon
+    Classify(classify::Classify),
+    /// Who holds which address
+    #[command(subcommand)]
+    Lease(lease::Lease),
+    /// Addresses and names that wait for a client
+    #[command(subcommand)]
+    Reservation(reservation::Reservation),
+    /// Hosts, through the CLAWS bus
+    #[command(subcommand)]
+    Host(host::Host),
+    /// Phones
+    #[command(subcommand)]
+    Device(device::Device),
+    /// Messages of the CLAWS bus
+    #[command(subcommand)]
+    Event(event::Event),
+    /// Names as the daemon answers them
+    #[command(subcommand)]
+    Dns(dns::Dns),
+    /// Access for programs
+    #[command(subcommand)]
+    Token(token::Token),
+    /// How the daemon is
+    Status,
 }
 
 /// Arguments of `serve`. Nothing outside of them is needed.
@@ -38,16 +89,23 @@ pub struct Serve {
     /// Folder of the database and of what else must survive
     #[arg(long, value_name = "DIR", default_value = "/var/lib/lanlord")]
     pub state: PathBuf,
-    /// Unix socket of the API; before `server.socket` of the configuration
-    #[arg(long, value_name = "PATH")]
-    pub socket: Option<PathBuf>,
 }
 
 /// Runs a command other than `serve`.
-pub fn run(command: Command) -> Result<(), Failure> {
-    match command {
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    let to = cli.connection;
+    match cli.command {
         Command::Serve(_) => Err(Failure::new(Exit::Usage, "`serve` is run by the daemon itself")),
         Command::Check(check) => check.run(),
+        Command::Classify(classify) => classify.run(to.json),
+        Command::Lease(lease) => lease.run(&to),
+        Command::Reservation(reservation) => reservation.run(&to),
+        Command::Host(host) => host.run(&to),
+        Command::Device(device) => device.run(&to),
+        Command::Event(event) => event.run(&to),
+        Command::Dns(dns) => dns.run(&to),
+        Command::Token(token) => token.run(&to),
+        Command::Status => status::run(&to),
     }
 }
 

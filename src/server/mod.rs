@@ -1,5 +1,7 @@
 //! IO shells: decode, call a service, encode. Strangers to one another (invariant I13).
 
+/// DHCPv4: sockets in front of leasing.
+pub mod dhcp4;
 /// HTTP: REST, the status page, phone files.
 pub mod http;
 /// The mirror of the kernel's neighbour table.

@@ -4,6 +4,8 @@
 pub mod access;
 /// Who holds an address: ip → identity.
 pub mod bindings;
+/// Devices and their configs: the read side of provisioning, and the API's use cases.
+pub mod devices;
 /// What happened: replay and live tail.
 pub mod events;
 /// What works and what does not.
@@ -12,3 +14,7 @@ pub mod health;
 pub mod leasing;
 /// Names and records from hosts, reservations, leases, zone files: the DNS snapshot.
 pub mod naming;
+/// Files for phones: from a request to bytes, or to nothing.
+pub mod provisioning;
+/// Secrets at rest: sealed before they enter the ledger.
+pub mod secrets;

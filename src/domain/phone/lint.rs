@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::extract::{Extractor, FIELDS, compile};
 use super::plugin::{Escape, FileRule, Plugin, Rule, Scope, Source};
+use super::render::Renderer;
 use super::route::{Name, Router};
 
 /// One fault.
@@ -28,6 +29,10 @@ pub fn lint(plugins: &Arc<[Plugin]>) -> Vec<Fault> {
         .into_iter()
         .map(|b| Fault { plugin: b.plugin, message: format!("match `{}`: {}", b.rule, b.reason) })
         .collect();
+    let (_, bad) = Renderer::new(plugins);
+    faults.extend(
+        bad.into_iter().map(|b| Fault { message: format!("template {}: {}", b.template, b.reason), plugin: b.plugin }),
+    );
     let router = Router::new(plugins.clone());
     for plugin in plugins.iter() {
         let mut say = |message: String| faults.push(Fault { plugin: plugin.id.clone(), message });

@@ -90,12 +90,14 @@ fn decode(raw: &[u8]) -> Result<Vec<u8>, BadPath> {
 }
 
 /// A file rule that answers a name.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Route<'a> {
     pub plugin: &'a Plugin,
     pub file: &'a FileRule,
     /// The MAC that the name holds: whose file it is.
     pub mac: Option<Mac>,
+    /// The model that the name holds.
+    pub model: Option<String>,
 }
 
 /// The file maps of all plugins, compiled.
@@ -140,7 +142,8 @@ impl Router {
             let captures = regex.captures(name.bytes())?;
             let mac = captures.name("mac").and_then(|m| Mac::parse(m.as_bytes())).filter(|m| m.is_identity());
             let (plugin, file) = (&self.plugins[*p], &self.plugins[*p].files[*f]);
-            (file.scope != Scope::Device || mac.is_some()).then_some(Route { plugin, file, mac })
+            let model = captures.name("model").and_then(|m| std::str::from_utf8(m.as_bytes()).ok()).map(str::to_owned);
+            (file.scope != Scope::Device || mac.is_some()).then_some(Route { plugin, file, mac, model })
         })
     }
 }

@@ -58,8 +58,7 @@ impl Case<'_> {
         reply.ciaddr = self.request.packet.ciaddr();
         reply.yiaddr = Ipv4Addr::UNSPECIFIED;
         self.add_fqdn(&mut reply, None);
-        let from = self.server_id;
-        (reply, Delivery { to: Target::Unicast(ip), from })
+        (reply, Delivery { to: Target::Unicast(ip), from: self.source() })
     }
 
     /// DH-210: no options but these, no addresses; the broadcast bit makes a relay reach the client.
@@ -77,7 +76,7 @@ impl Case<'_> {
         } else {
             Target::Broadcast
         };
-        Decision::send((reply, Delivery { to, from: self.server_id }))
+        Decision::send((reply, Delivery { to, from: self.source() }))
     }
 
     /// The subnet of an address, or where the request came from.
@@ -272,7 +271,12 @@ impl Case<'_> {
         } else {
             self.request.mac.map_or(Target::Broadcast, |mac| Target::Hardware(mac, reply.yiaddr))
         };
-        (reply, Delivery { to, from: self.server_id })
+        (reply, Delivery { to, from: self.source() })
+    }
+
+    /// The source address of replies: our identifier, unless it is a relay's (RFC 5107) or none of ours.
+    fn source(&self) -> Ipv4Addr {
+        if self.facts.book.is_own(self.server_id) { self.server_id } else { self.request.arrival.local }
     }
 
     fn relay_target(&self) -> Target {

@@ -1,0 +1,28 @@
+//! `lanlord status`: how the daemon is.
+
+use serde_json::Value;
+
+use super::client::{Connection, Request};
+use super::exit::Failure;
+use super::output;
+
+/// Prints the daemon's own view of itself, findings last.
+pub fn run(to: &Connection) -> Result<(), Failure> {
+    let answer = to.call(&Request::get("/api/v1/status"))?.json()?;
+    if to.json {
+        return output::json(&answer);
+    }
+    let mut plain = answer.clone();
+    let listed = ["listeners", "findings"].map(|key| plain.as_object_mut().and_then(|map| map.remove(key)));
+    output::object(&plain, false)?;
+    for items in listed.iter().flatten().filter_map(Value::as_array) {
+        for item in items {
+            let of = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default();
+            let words = [of("severity"), of("protocol"), of("address"), of("state"), of("text")];
+            output::line(
+                words.map(str::to_owned).into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join("  ").as_str(),
+            )?;
+        }
+    }
+    Ok(())
+}

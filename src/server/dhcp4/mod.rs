@@ -1,0 +1,130 @@
+//! The DHCPv4 shell: sockets in front of `service::leasing`. Owns one receiving socket per served interface,
+//! one socket for answers and one packet socket for clients without an address; refuses to read a packet:
+//! it passes bytes on with where they came from.
+//!
+//! Interfaces may be missing, come late, flap or be replaced: each has a task that follows it (DH-804).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::net::{Frames, LinkWatch, NetError, Udp};
+use crate::service::leasing::{Leasing, Replies};
+
+/// Datagrams in.
+mod intake;
+/// Replies out.
+mod outlet;
+
+/// Between two attempts to serve an interface.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What the shell is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Names of the interfaces to serve, each once; those that do not exist yet are waited for.
+    pub interfaces: Vec<String>,
+    /// Where servers and relays listen. Default 67; another one is for tests and benches.
+    pub server_port: u16,
+    /// Where clients listen. Default 68.
+    pub client_port: u16,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { interfaces: Vec::new(), server_port: 67, client_port: 68 }
+    }
+}
+
+/// How one interface fares, for status pages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Not there, or without an IPv4 address.
+    Waiting,
+    Serving,
+    /// It is there but cannot be served; the text says why and what to do.
+    Failing(String),
+}
+
+/// The shell.
+pub struct Dhcp4 {
+    settings: Settings,
+    states: Mutex<BTreeMap<String, State>>,
+}
+
+impl Dhcp4 {
+    pub fn new(settings: Settings) -> Arc<Dhcp4> {
+        let states = settings.interfaces.iter().map(|name| (name.clone(), State::Waiting)).collect();
+        Arc::new(Dhcp4 { settings, states: Mutex::new(states) })
+    }
+
+    /// How each interface fares.
+    pub fn states(&self) -> Vec<(String, State)> {
+        let states = self.states.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        states.iter().map(|(name, state)| (name.clone(), state.clone())).collect()
+    }
+
+    /// Serves until `cancel`, then lets out what is in flight. Fails only if answers could not be sent at
+    /// all: no CAP_NET_RAW, or the server port is not to be had.
+    pub async fn run(
+        self: Arc<Self>,
+        leasing: Arc<Leasing>,
+        replies: Replies,
+        links: LinkWatch,
+        cancel: CancellationToken,
+    ) -> Result<(), NetError> {
+        let routed = Udp::send_only(self.settings.server_port)?;
+        let frames = Frames::open()?;
+        let tasks = TaskTracker::new();
+        for interface in &self.settings.interfaces {
+            let intake = intake::Intake {
+                shell: self.clone(),
+                interface: interface.clone(),
+                leasing: leasing.clone(),
+                links: links.clone(),
+            };
+            tasks.spawn(cancel.clone().run_until_cancelled_owned(intake.run()));
+        }
+        tasks.spawn(cancel.clone().run_until_cancelled_owned(follow_own(leasing.clone(), links.clone())));
+        let outlet = outlet::Outlet { settings: self.settings.clone(), routed, frames, links };
+        outlet.run(replies, &leasing, &cancel).await;
+        tasks.close();
+        tasks.wait().await;
+        Ok(())
+    }
+
+    /// Notes a change of state, once.
+    fn note(&self, interface: &str, state: State) {
+        let mut states = self.states.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let old = states.insert(interface.to_owned(), state.clone());
+        if old.as_ref() == Some(&state) {
+            return;
+        }
+        match state {
+            State::Waiting => tracing::info!(interface, "waiting for the interface and its address"),
+            State::Serving => tracing::info!(interface, "serving DHCPv4"),
+            State::Failing(why) => tracing::warn!(interface, %why, "DHCPv4 is not served here"),
+        }
+    }
+}
+
+/// Tells leasing which addresses are ours, so that they are never given away.
+async fn follow_own(leasing: Arc<Leasing>, links: LinkWatch) {
+    let mut changes = links.changes();
+    loop {
+        let now = links.links();
+        let own = now.iter().flat_map(|link| link.addresses.clone()).filter_map(|net| match net.addr() {
+            IpAddr::V4(ip) => Some(ip),
+            IpAddr::V6(_) => None,
+        });
+        leasing.set_own(own.collect());
+        if changes.changed().await.is_err() {
+            // a watch that never changes
+            return std::future::pending().await;
+        }
+    }
+}
