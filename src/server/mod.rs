@@ -2,6 +2,8 @@
 
 /// DHCPv4: sockets in front of leasing.
 pub mod dhcp4;
+/// Questions about names: UDP, TCP, the forwarder.
+pub mod dns;
 /// HTTP: REST, the status page, phone files.
 pub mod http;
 /// The mirror of the kernel's neighbour table.

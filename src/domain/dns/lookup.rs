@@ -122,7 +122,8 @@ fn step<'a>(state: &'a State, answer: &mut Answer<'a>, qname: &Cow<'a, [u8]>, fi
 fn zone_for<'a>(state: &'a State, path: &Path<'_>, qtype: u16) -> Option<&'a Zone> {
     let zone = state.covering(path, path.depth())?;
     if qtype == rtype::DS && zone.depth() == path.depth() && path.depth() > 0 {
-        return state.covering(path, path.depth() - 1).or(Some(zone));
+        let above = state.covering(path, path.depth() - 1).filter(|z| z.kind == Kind::Data);
+        return above.or(Some(zone));
     }
     Some(zone)
 }
