@@ -1,0 +1,205 @@
+//! The DHCPv4 shell and leasing with real clients on a network of our own, over a journal in memory. As root;
+//! it fails, and never skips, without its tools.
+
+#[path = "lab/space.rs"]
+#[allow(dead_code)]
+mod space;
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanlord::clock::{Clock, System};
+use lanlord::domain::dhcp::policy::{LeaseTimes, Network, Policy, Pool, Setting, Subnet};
+use lanlord::domain::dns::naming::{self, NameRequest, Names};
+use lanlord::domain::lease::Lease;
+use lanlord::net::links;
+use lanlord::server::dhcp4::{Dhcp4, Settings, State};
+use lanlord::service::leasing::Leasing;
+use lanlord::store::Ledger;
+use lanlord::store::memory::Memory;
+use space::Lab;
+use tokio_util::sync::CancellationToken;
+
+struct PlainNames;
+
+impl Names for PlainNames {
+    fn choose(&self, request: &NameRequest<'_>) -> Option<String> {
+        naming::decide(request, true, |_| false).map(|choice| choice.fqdn)
+    }
+}
+
+fn subnet(prefix: &str, first: [u8; 4], last: [u8; 4], router: [u8; 4]) -> Subnet {
+    let mut subnet = Subnet::new(prefix.parse().expect("a prefix"));
+    subnet.pools = vec![Pool::new(first.into(), last.into())];
+    subnet.router = Some(router.into());
+    subnet.times = Some(LeaseTimes { default: 600, min: 4, max: 3600, infinite: false });
+    subnet
+}
+
+fn policy() -> Policy {
+    let near = Network {
+        name: "near".to_owned(),
+        interface: Some("eth0".to_owned()),
+        domain: "near.test".to_owned(),
+        subnets: vec![subnet("10.77.0.0/16", [10, 77, 9, 1], [10, 77, 9, 99], [10, 77, 0, 2])],
+        ..Network::default()
+    };
+    let far = Network {
+        name: "far".to_owned(),
+        subnets: vec![subnet("10.78.0.0/24", [10, 78, 0, 100], [10, 78, 0, 199], [10, 78, 0, 1])],
+        ..Network::default()
+    };
+    let mut policy = Policy::new(vec![near, far]);
+    policy.options = vec![Setting::parse(6, "10.77.0.1", false).expect("an option")];
+    policy
+}
+
+async fn lease_of(leasing: &Leasing, network: &str, mac: &str) -> Arc<Lease> {
+    for _ in 0..750 {
+        let found =
+            leasing.leases().into_iter().find(|l| l.network == network && l.mac.is_some_and(|m| m.to_string() == mac));
+        if let Some(lease) = found {
+            return lease;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("no lease for {mac} on {network} within 15 s; counters: {:?}", leasing.counters());
+}
+
+async fn gone(leasing: &Leasing, network: &str, ip: std::net::IpAddr) {
+    let std::net::IpAddr::V4(ip) = ip else { panic!("{ip} is no IPv4 address") };
+    for _ in 0..500 {
+        if leasing.lease(network, ip).is_none() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{ip} is still leased after 10 s; counters: {:?}", leasing.counters());
+}
+
+/// A script for udhcpc and dhclient that configures the address.
+fn script(lab: &Lab) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let path = lab.dir().join("hook");
+    let text = "#!/bin/sh\nset -eu\necho \"hook ${1:-} ${reason:-} ${ip:-} ${new_ip_address:-}\"\n\
+        case \"${1:-}${reason:-}\" in\n\
+        bound|renew|BOUND|REBOOT|RENEW|REBIND)\n\
+          a=${ip:-$new_ip_address}; m=${mask:-}; [ -n \"$m\" ] || m=${new_subnet_mask}\n\
+          ip addr replace \"$a/$m\" dev \"$interface\" ;;\n\
+        deconfig|PREINIT|RELEASE) ip addr flush dev \"$interface\"; ip link set \"$interface\" up ;;\n\
+        esac\n";
+    std::fs::write(&path, text).expect("a script");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    path.display().to_string()
+}
+
+/// Runs the stack in the server's namespace while `story` goes on.
+fn serving(lab: &Lab, story: impl AsyncFnOnce(Arc<Leasing>, Arc<Dhcp4>) + Send) {
+    lab.inside("srv", || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let clock: Arc<dyn Clock> = Arc::new(System);
+            let (leasing, replies) = Leasing::new(policy(), Arc::new(PlainNames), clock.clone());
+            let disk = Memory::default();
+            let (ledger, _end) = Ledger::start(disk.clone(), disk.recovered(), vec![leasing.view()], clock);
+            let cancel = CancellationToken::new();
+            let tasks = leasing.start(ledger.clone(), cancel.clone());
+            let watch = links::watch(cancel.clone()).await.expect("a watch");
+            let shell =
+                Dhcp4::new(Settings { interfaces: vec!["eth0".to_owned(), "late0".to_owned()], ..Settings::default() });
+            let run = tokio::spawn(shell.clone().run(leasing.clone(), replies, watch, cancel.clone()));
+            tokio::time::timeout(Duration::from_secs(60), story(leasing, shell)).await.expect("within a minute");
+            cancel.cancel();
+            run.await.expect("no panic").expect("no failure");
+            for task in tasks {
+                task.await.expect("no panic");
+            }
+            ledger.stop().await;
+        });
+    });
+}
+
+#[test]
+fn clients_without_address_bind_renew_and_release() {
+    space::need(&[("udhcpc", "udhcpc"), ("dhclient", "isc-dhcp-client")]);
+    let lab = Lab::up();
+    let hook = script(&lab);
+    serving(&lab, async |leasing, shell| {
+        let argv = ["udhcpc", "-f", "-n", "-R", "-i", "eth0", "-s", &hook, "-x", "hostname:phone-1"];
+        let udhcpc = lab.start("udhcpc", "c1", &argv);
+        let first = lease_of(&leasing, "near", "02:77:00:00:01:01").await;
+        assert_eq!(first.fqdn.as_deref(), Some("phone-1.near.test"));
+        assert_eq!(first.vendor_class.as_deref().map(|v| v.starts_with(b"udhcp")), Some(true));
+
+        let leases = lab.dir().join("dhclient.leases").display().to_string();
+        std::fs::write(&leases, "").expect("a lease file");
+        let pid = lab.dir().join("dhclient.pid").display().to_string();
+        let argv = ["dhclient", "-4", "-1", "-d", "-v", "-sf", &hook, "-lf", &leases, "-pf", &pid, "eth0"];
+        let dhclient = lab.start("dhclient", "c2", &argv);
+        let second = lease_of(&leasing, "near", "02:77:00:00:01:02").await;
+        assert_ne!(first.ip, second.ip);
+
+        // by unicast now: SIGUSR1 renews, SIGTERM with -R releases
+        let before = lease_of(&leasing, "near", "02:77:00:00:01:01").await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let renewals = |l: &Leasing| {
+            l.counters().iter().find(|(_, labels, _)| labels.contains(&("type", "DHCPREQUEST"))).map_or(0, |c| c.2)
+        };
+        let asked = renewals(&leasing);
+        udhcpc.signal(nix::sys::signal::Signal::SIGUSR1);
+        for _ in 0..250 {
+            if renewals(&leasing) > asked {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(renewals(&leasing) > asked, "no renewal arrived");
+        assert_eq!(lease_of(&leasing, "near", "02:77:00:00:01:01").await.ip, before.ip);
+        udhcpc.signal(nix::sys::signal::Signal::SIGTERM);
+        gone(&leasing, "near", before.ip).await;
+        drop(dhclient);
+
+        // an interface that comes late is served without a restart (DH-804)
+        let state = |name: &str| shell.states().into_iter().find(|(n, _)| n == name).map(|(_, s)| s);
+        assert_eq!((state("eth0"), state("late0")), (Some(State::Serving), Some(State::Waiting)));
+        lab.ip("srv", &["link", "add", "late0", "type", "veth", "peer", "name", "late1"]);
+        lab.ip("srv", &["addr", "add", "10.90.0.1/24", "dev", "late0"]);
+        for _ in 0..150 {
+            if state("late0") == Some(State::Serving) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(state("late0"), Some(State::Serving), "within 3 s");
+    });
+}
+
+#[test]
+fn clients_behind_a_relay_are_served_and_option_82_comes_back() {
+    space::need(&[("udhcpc", "udhcpc"), ("dhcrelay", "isc-dhcp-relay")]);
+    let lab = Lab::up();
+    let hook = script(&lab);
+    serving(&lab, async |leasing, _| {
+        let argv = ["dhcrelay", "-4", "-d", "-a", "-m", "append", "-id", "eth1", "-iu", "eth0", "10.77.0.1"];
+        let _relay = lab.start("dhcrelay", "relay", &argv);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let udhcpc = lab.start("udhcpc", "far", &["udhcpc", "-f", "-n", "-R", "-i", "eth0", "-s", &hook]);
+        let lease = lease_of(&leasing, "far", "02:78:00:00:01:01").await;
+        assert_eq!(lease.relay, Some(Ipv4Addr::new(10, 78, 0, 1).into()));
+        assert_eq!(lease.circuit_id.as_deref(), Some(&b"eth1"[..]));
+        // dhcrelay drops an answer without its option 82, so the client's address proves the echo
+        let mine = format!("{}/24", lease.ip);
+        for _ in 0..250 {
+            if lab.ip("far", &["addr", "show", "dev", "eth0"]).contains(&mine) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(lab.ip("far", &["addr", "show", "dev", "eth0"]).contains(&mine), "{}", udhcpc.output());
+        // the release comes by unicast, routed, without relay
+        lab.ip("far", &["route", "add", "default", "via", "10.78.0.1"]);
+        udhcpc.signal(nix::sys::signal::Signal::SIGTERM);
+        gone(&leasing, "far", lease.ip).await;
+    });
+}
