@@ -1,5 +1,7 @@
 //! IO shells: decode, call a service, encode. Strangers to one another (invariant I13).
 
+/// The CLAWS bus over HTTP.
+pub mod claws;
 /// DHCPv4: sockets in front of leasing.
 pub mod dhcp4;
 /// Questions about names: UDP, TCP, the forwarder.

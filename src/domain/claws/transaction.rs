@@ -25,12 +25,25 @@ pub enum Role {
     Observer,
 }
 
+/// What follows if a module is not connected when it is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OnDown {
+    Skip,
+    Cancel,
+    /// Until the transaction's deadline.
+    Wait,
+}
+
 /// What the operator decided about one module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     pub role: Role,
     /// From broadcast to answer.
     pub timeout: Duration,
+    /// Whether silence ends the transaction; `None`: only that of a required module.
+    pub cancel_on_timeout: Option<bool>,
+    /// `None`: skip an optional module, cancel without a required one.
+    pub on_down: Option<OnDown>,
     /// Whether its reject ends the transaction.
     pub veto: bool,
     pub priority: u32,
@@ -38,7 +51,24 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Policy {
-        Policy { role: Role::Optional, timeout: Duration::from_secs(5), veto: false, priority: 100 }
+        Policy {
+            role: Role::Optional,
+            timeout: Duration::from_secs(5),
+            cancel_on_timeout: None,
+            on_down: None,
+            veto: false,
+            priority: 100,
+        }
+    }
+}
+
+impl Policy {
+    fn cancels_on_timeout(&self) -> bool {
+        self.cancel_on_timeout.unwrap_or(self.role == Role::Required)
+    }
+
+    fn down(&self) -> OnDown {
+        self.on_down.unwrap_or(if self.role == Role::Required { OnDown::Cancel } else { OnDown::Skip })
     }
 }
 
@@ -112,13 +142,14 @@ impl Collecting {
         let mut this = Collecting { members: Vec::new(), deadline, cancelled: None, closed: false };
         for member in members {
             let wait = now.plus(member.policy.timeout.min(WAIT_CAP));
-            let standing = match (member.absent, grace, member.policy.role) {
+            let down = member.policy.down();
+            let standing = match (member.absent, grace, down) {
                 (false, ..) => Standing::Waiting { until: wait },
-                (true, Some(_), Role::Required) => Standing::Waiting { until: deadline },
-                (true, Some(grace), _) => Standing::Waiting { until: now.plus(grace) },
+                (true, _, OnDown::Wait) | (true, Some(_), OnDown::Cancel) => Standing::Waiting { until: deadline },
+                (true, Some(grace), OnDown::Skip) => Standing::Waiting { until: now.plus(grace) },
                 (true, None, _) => Standing::Gone,
             };
-            if standing == Standing::Gone {
+            if standing == Standing::Gone && down == OnDown::Cancel {
                 this.lost(&member, "module-unavailable", "is not connected");
             }
             this.members.push((member, standing, None));
@@ -183,7 +214,9 @@ impl Collecting {
                 let text = format!("{}: {message}", member.name);
                 self.cancelled.get_or_insert((code, text));
             }
-            Reply::Denied(why) => self.lost(&member, "denied", &format!("answered beyond its rights: {why}")),
+            Reply::Denied(why) if member.policy.cancels_on_timeout() => {
+                self.lost(&member, "denied", &format!("answered beyond its rights: {why}"));
+            }
             _ => {}
         }
         Ok(true)
@@ -195,7 +228,9 @@ impl Collecting {
         if matches!(standing, Standing::Waiting { .. }) && !member.absent {
             *standing = Standing::Gone;
             let member = member.clone();
-            self.lost(&member, "module-unavailable", "went away");
+            if member.policy.down() != OnDown::Skip {
+                self.lost(&member, "module-unavailable", "went away");
+            }
         }
     }
 
@@ -225,7 +260,9 @@ impl Collecting {
             if late {
                 *standing = Standing::TimedOut;
                 let member = member.clone();
-                self.lost(&member, "timed-out", "did not answer in time");
+                if member.policy.cancels_on_timeout() {
+                    self.lost(&member, "timed-out", "did not answer in time");
+                }
             }
         }
         if let Some((reason, message)) = self.cancelled.clone() {
@@ -262,11 +299,9 @@ impl Collecting {
         self.members.iter().map(one).collect()
     }
 
-    /// A member will not answer: without a required one there is no decision.
+    /// There will be no decision without this member; the first such loss is the reason.
     fn lost(&mut self, member: &Member, reason: &str, what: &str) {
-        if member.policy.role == Role::Required {
-            self.cancelled.get_or_insert((reason.to_owned(), format!("{} {what}", member.name)));
-        }
+        self.cancelled.get_or_insert((reason.to_owned(), format!("{} {what}", member.name)));
     }
 }
 

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::Leasing;
 use crate::domain::change::Change;
 use crate::domain::dhcp::book::Usage;
+use crate::domain::dhcp::reserve::Traits;
 use crate::domain::lease::{End, Lease, Origin, Reservation, ReservationKey};
+use crate::domain::net::Mac;
 use crate::domain::time::Wall;
 use crate::store::{CommitError, Committed};
 
@@ -63,6 +65,20 @@ impl Leasing {
     /// Counts of every subnet.
     pub fn usage(&self) -> Vec<Usage> {
         self.core().book.usage()
+    }
+
+    /// Why a host with this MAC must not have that address: somebody else leases it, or it waits for
+    /// somebody else. An address in no configured subnet is not ours to judge.
+    pub fn objection(&self, ip: Ipv4Addr, mac: Option<Mac>) -> Option<String> {
+        let core = self.core();
+        let place = core.book.policy().by_address(ip, None)?;
+        if let Some(lease) = core.book.lease(place.network, ip).filter(|lease| mac.is_none() || lease.mac != mac) {
+            let holder = lease.mac.map_or_else(|| "another client".to_owned(), |mac| mac.to_string());
+            return Some(format!("address {ip} is leased to {holder}"));
+        }
+        let network = &core.book.policy().networks[place.network].name;
+        let denied = core.book.reservations().denies(network, ip, Traits { mac, ..Traits::default() });
+        denied.then(|| format!("address {ip} is reserved for another client"))
     }
 
     /// Makes or replaces a reservation, durably. It must not want what another one has (DH-309).

@@ -164,8 +164,8 @@ impl Match {
     pub fn accepts(&self, payload: &Element, phase: Phase) -> bool {
         let is = |wanted: &Option<String>, text: &str| wanted.as_deref().is_none_or(|w| w == text);
         let phases = if self.phases.is_empty() {
-            // the default: what modules live on
-            !matches!(phase, Phase::Verify)
+            // the default: what modules live on (CL-501)
+            matches!(phase, Phase::Provisional | Phase::Final | Phase::Cancelled)
         } else {
             self.phases.contains(&phase)
         };

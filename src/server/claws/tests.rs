@@ -1,0 +1,5 @@
+//! The bus over real HTTP on loopback, with scripted modules, over a ledger in memory.
+
+mod bench;
+mod failures;
+mod sketch;
