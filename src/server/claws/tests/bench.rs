@@ -44,7 +44,6 @@ pub struct Bench {
     pub leasing: Arc<Leasing>,
     pub disk: Memory,
     pub ledger: Ledger,
-    pub cancel: CancellationToken,
 }
 
 fn credential(name: &str) -> Credential {
@@ -137,15 +136,14 @@ pub async fn start(settings: Settings, enrich: bool, disk: Memory) -> Bench {
     let bus = Bus::new(settings, parts);
     let views = vec![leasing.view(), naming.view(), hosts.view(), bus.view()];
     let (ledger, _end) = Ledger::start(disk.clone(), disk.recovered(), views, clock);
-    let cancel = CancellationToken::new();
-    drop(leasing.start(ledger.clone(), cancel.clone()));
+    drop(leasing.start(ledger.clone(), CancellationToken::new()));
     let history: Arc<dyn History> = Arc::new(disk.clone());
     bus.start(ledger.clone(), Some(history));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let app = app(bus.clone());
     tokio::spawn(async move { axum::serve(listener, app).await });
-    Bench { address, bus, hosts, naming, leasing, disk, ledger, cancel }
+    Bench { address, bus, hosts, naming, leasing, disk, ledger }
 }
 
 /// In the daemon the token names the credential; here it is the credential's name.
@@ -204,7 +202,10 @@ impl Bench {
     }
 
     pub async fn post_with(&self, who: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {
-        let mut request = self.request(who, "POST", "/claws/v1/messages").header("content-type", "application/xml");
+        let mut request = self.request(who, "POST", "/claws/v1/messages");
+        if !headers.iter().any(|(name, _)| *name == "content-type") {
+            request = request.header("content-type", "application/xml");
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

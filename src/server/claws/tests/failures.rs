@@ -168,7 +168,7 @@ async fn f14_strangers_are_refused_by_name() {
     assert_eq!(bench.get("Other Client", &format!("/claws/v1/tx/{}", txid_of(1))).await.status, 404, "CL-704");
     assert_eq!(bench.get("root", &format!("/claws/v1/tx/{}", txid_of(1))).await.status, 200);
     let plain = bench.post_with("Web Client", body.as_bytes(), &[("content-type", "text/plain")]).await;
-    assert!(plain.status == 415 || plain.status == 202, "hyper keeps the first of two headers");
+    assert_eq!((plain.status, plain.code()), (415, "media-type"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
