@@ -14,6 +14,10 @@ use crate::domain::net::Mac;
 
 use super::settings::Settings;
 
+mod settle;
+
+pub use settle::settle;
+
 /// What a claim comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
@@ -386,65 +390,4 @@ fn reservation_claim(settings: &Settings, reservation: &Reservation, id: &Arc<st
         body: Body::Addresses { addresses, ttl: settings.ttl, reverse: true },
     };
     Some((Arc::from(name), claim))
-}
-
-/// Addresses of one name.
-const MAX_ADDRESSES: usize = 64;
-
-/// What a name serves.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Served {
-    /// Records made by hand.
-    pub hard: Vec<RrSet>,
-    /// Addresses from hosts, reservations and leases, with the lowest TTL among them.
-    pub addresses: Vec<IpAddr>,
-    pub ttl: u32,
-    /// Those of them that get a PTR.
-    pub reversed: Vec<IpAddr>,
-    pub alias: Option<(Arc<str>, u32)>,
-}
-
-/// Settles the claims on one name: records made by hand stand; of the others, those of the best one's
-/// identity (DN-302, DN-305).
-pub fn settle(claims: &[Claim]) -> Served {
-    let mut served = Served::default();
-    let mut soft: Vec<&Claim> = Vec::new();
-    for claim in claims {
-        match &claim.body {
-            Body::Set(set) => merge(&mut served.hard, set),
-            Body::Addresses { .. } | Body::Alias { .. } => soft.push(claim),
-        }
-    }
-    soft.sort_by(|a, b| (a.rank, a.since, &a.source).cmp(&(b.rank, b.since, &b.source)));
-    let Some(best) = soft.first() else { return served };
-    if let Body::Alias { target, ttl } = &best.body {
-        served.alias = Some((target.clone(), *ttl));
-        return served;
-    }
-    served.ttl = u32::MAX;
-    for claim in soft.iter().filter(|c| c.who == best.who) {
-        let Body::Addresses { addresses, ttl, reverse } = &claim.body else { continue };
-        if !addresses.is_empty() {
-            served.ttl = served.ttl.min(*ttl);
-        }
-        for address in addresses {
-            if !served.addresses.contains(address) && served.addresses.len() < MAX_ADDRESSES {
-                served.addresses.push(*address);
-            }
-            if *reverse && !served.reversed.contains(address) {
-                served.reversed.push(*address);
-            }
-        }
-    }
-    served
-}
-
-fn merge(sets: &mut Vec<RrSet>, set: &RrSet) {
-    match sets.iter_mut().find(|s| s.rtype == set.rtype) {
-        Some(same) => {
-            same.ttl = same.ttl.min(set.ttl);
-            same.rdata.extend(set.rdata.iter().cloned());
-        }
-        None => sets.push(set.clone()),
-    }
 }

@@ -3,7 +3,6 @@
 //! know a packet.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -12,10 +11,12 @@ use arc_swap::ArcSwap;
 mod builtin;
 mod claims;
 mod files;
+mod listing;
 mod publish;
 mod settings;
 
 pub use builtin::reverse_zone;
+pub use listing::{QueryReply, RecordInfo, ZoneInfo};
 pub use settings::{Domain, Settings};
 
 use crate::domain::change::{Change, Record};
@@ -28,7 +29,7 @@ use crate::domain::dns::zonefile::{self, Parsed, Problem};
 use crate::domain::lease::ClientKey;
 use crate::domain::time::Wall;
 use crate::store::ledger::{Entry, View};
-use claims::{Claims, Source, Who};
+use claims::{Claims, Who};
 use publish::Published;
 
 /// Choices that were not committed yet; older ones are forgotten (as many as the ledger's queue holds).
@@ -98,28 +99,6 @@ pub struct Reloaded {
     pub warnings: Vec<Problem>,
 }
 
-/// A zone for listings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ZoneInfo {
-    pub name: String,
-    /// `file`, `dynamic`, `builtin` or `broken`.
-    pub kind: &'static str,
-    pub serial: u32,
-    /// Names in it, empty non-terminals counted.
-    pub names: usize,
-}
-
-/// A record for listings, with the reason why it is there (DN-314).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordInfo {
-    pub name: String,
-    pub rtype: String,
-    pub ttl: u32,
-    pub data: String,
-    /// e.g. `zone file`, `record 17`, `host alice-pc`, `reservation r1`, `lease of 10.0.0.5`.
-    pub reason: String,
-}
-
 impl Naming {
     /// Loads the zone directory. A zone whose file is broken answers SERVFAIL and the others are served
     /// (DN-204); [`Naming::problems`] tells. `now` makes the first serials.
@@ -147,6 +126,7 @@ impl Naming {
         let mut book =
             Book { claims: Claims::default(), published: Published::default(), pending: Pending::default(), problems };
         book.claims.put_server(server_names(&settings), &settings.server_addresses, settings.ttl);
+        settings.reservations.iter().for_each(|r| book.claims.put_reservation(&settings, r));
         let touched = book.claims.touched();
         book.published.update(&settings, &book.claims, &mut state, &touched, unix(now));
         let shared = Shared {
@@ -228,66 +208,6 @@ impl Naming {
     /// What is wrong in the zone directory, as of the last load.
     pub fn problems(&self) -> Vec<Problem> {
         self.book().problems.clone()
-    }
-
-    /// All zones.
-    pub fn zones(&self) -> Vec<ZoneInfo> {
-        let state = self.state();
-        let domains = self.shared.settings.all_domains();
-        let info = |z: &Arc<crate::domain::dns::zone::Zone>| {
-            let name = z.apex.to_string();
-            let kind = match (z.kind, &z.fixed) {
-                (Kind::Broken, _) => "broken",
-                (Kind::Data, Some(_)) if !matches!(name.as_str(), "localhost" | "ipv4only.arpa") => "file",
-                (Kind::Data, None) if z.dynamic.len() > 1 || domains.contains(&name.as_str()) => "dynamic",
-                _ => "builtin",
-            };
-            let names = z.dynamic.len().max(z.fixed.as_ref().map_or(0, |l| l.len()));
-            ZoneInfo { name, kind, serial: z.soa.serial, names }
-        };
-        state.zones().iter().map(info).collect()
-    }
-
-    /// The records of a name as they are served, each with its reason.
-    pub fn records(&self, name: &str) -> Vec<RecordInfo> {
-        let Ok(wire) = Name::parse(name) else { return Vec::new() };
-        let text = wire.to_string();
-        let book = self.book();
-        let state = self.state();
-        let file = publish::file_types(&state, &wire);
-        let Some(node) = state.node(wire.as_wire()) else { return Vec::new() };
-        let reason = |t: u16| match book.claims.of(&text).iter().min_by_key(|c| (c.rank, c.since)) {
-            _ if file.contains(&t) => "zone file".to_owned(),
-            Some(claim) => why(&claim.source),
-            None => "made by this server".to_owned(),
-        };
-        let sets = node.sets().flat_map(|s| s.rdata().map(move |d| (s, d)));
-        sets.map(|(s, d)| RecordInfo {
-            name: text.clone(),
-            rtype: rdata::type_name(s.rtype),
-            ttl: s.ttl,
-            data: rdata::show(s.rtype, d),
-            reason: reason(s.rtype),
-        })
-        .collect()
-    }
-
-    /// Checks a record before it is proposed: name, type and data must be sound and stand beside what a
-    /// zone file holds there.
-    pub fn check_record(&self, record: &Record) -> Result<(), String> {
-        let (name, set) = read_record(record)?;
-        let state = self.state();
-        let file = publish::file_types(&state, &name);
-        if file.contains(&set.rtype) {
-            return Err(format!("{name} {} is in a zone file; change it there", record.rtype));
-        }
-        if file.contains(&rtype::CNAME) || (set.rtype == rtype::CNAME && !file.is_empty()) {
-            return Err(format!("{name}: a name with a CNAME has no other records"));
-        }
-        if state.zone(&name).is_some() && set.rtype == rtype::CNAME {
-            return Err(format!("{name} is the apex of a zone and cannot be a CNAME"));
-        }
-        Ok(())
     }
 
     /// Names and values of the counters, for metrics.
@@ -426,16 +346,6 @@ fn server_names(settings: &Settings) -> Vec<(String, bool)> {
     names
 }
 
-fn why(source: &Source) -> String {
-    match source {
-        Source::Server => "this server".to_owned(),
-        Source::Record(id) => format!("record {id}"),
-        Source::Host(id) => format!("host {id}"),
-        Source::Reservation(id) => format!("reservation {id}"),
-        Source::Lease(ip, network) => format!("lease of {ip} on {network}"),
-    }
-}
-
 /// A record of the ledger as a set of one.
 fn read_record(record: &Record) -> Result<(Name, RrSet), String> {
     let name = Name::parse(&record.name).map_err(|e| format!("`{}`: {e}", record.name))?;
@@ -458,11 +368,6 @@ fn read_record(record: &Record) -> Result<(Name, RrSet), String> {
 /// Seconds since 1970 as serials count them.
 fn unix(at: Wall) -> u32 {
     (at.0 / 1_000) as u32 // RFC 1982 arithmetic wraps too
-}
-
-/// Names of an address, for logs and pages.
-pub fn names_of(naming: &Naming, ip: IpAddr) -> Vec<String> {
-    naming.records(&Name::reverse(ip).to_string()).into_iter().map(|r| r.data).collect()
 }
 
 #[cfg(test)]

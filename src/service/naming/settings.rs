@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use crate::domain::lease::Reservation;
+
 /// A network with the domain that its clients get their names in.
 #[derive(Debug, Clone)]
 pub struct Domain {
@@ -32,6 +34,8 @@ pub struct Settings {
     pub server_addresses: Vec<IpAddr>,
     /// Single labels that lead to this server in every domain (DN-323).
     pub service_names: Vec<String>,
+    /// Those of the configuration, which are not in the ledger.
+    pub reservations: Vec<Reservation>,
     /// TTL of hosts and reservations with a fixed address, seconds.
     pub ttl: u32,
     /// Bounds of the TTL of a lease's records, which is a third of the lease (DN-311), seconds.
@@ -54,6 +58,7 @@ impl Settings {
             server_name: format!("lanlord.{domain}"),
             server_addresses: Vec::new(),
             service_names: ["provision", "tftpserver", "ciscocm1", "cm"].map(str::to_owned).to_vec(),
+            reservations: Vec::new(),
             ttl: 3_600,
             ttl_min: 600,
             ttl_max: 3_600,
