@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -57,6 +58,22 @@ pub struct Dns {
     counters: Arc<Counters>,
 }
 
+/// Sockets for one address. For port 0 both get the port that UDP was given; another one is tried if
+/// somebody has that on TCP.
+fn bind(wanted: SocketAddr, workers: usize) -> Result<(Vec<Udp>, TcpListener, SocketAddr), StartError> {
+    let mut tries = if wanted.port() == 0 { 32 } else { 1 };
+    loop {
+        let group = Udp::group(wanted, workers, BUFFER)?;
+        let address = group.first().and_then(|s| s.local_addr().ok()).unwrap_or(wanted);
+        tries -= 1;
+        match tcp::listen(address) {
+            Ok(listener) => return Ok((group, listener, address)),
+            Err(e) if e.kind() == std::io::ErrorKind::AddrInUse && tries > 0 => {}
+            Err(source) => return Err(StartError::Tcp { address, source }),
+        }
+    }
+}
+
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -100,12 +117,9 @@ impl Dns {
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         for address in &settings.listen {
-            let group = Udp::group(*address, settings.workers.clamp(1, 16), BUFFER)?;
-            // port 0: TCP goes to the port that UDP got
-            let address = group.first().and_then(|s| s.local_addr().ok()).unwrap_or(*address);
-            let tcp = |source| StartError::Tcp { address, source };
-            listeners.push(tcp::listen(address).map_err(tcp)?);
+            let (group, listener, address) = bind(*address, settings.workers.clamp(1, 16))?;
             sockets.extend(group);
+            listeners.push(listener);
             addresses.push(address);
         }
         let counters = Arc::new(Counters::default());

@@ -18,9 +18,14 @@ struct Upstream {
 
 /// UDP and TCP on one port.
 async fn upstream(udp: Behaviour, tcp: Behaviour) -> Upstream {
-    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = socket.local_addr().unwrap();
-    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let (socket, listener, address) = loop {
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        // somebody may have the port on TCP
+        if let Ok(listener) = tokio::net::TcpListener::bind(address).await {
+            break (socket, listener, address);
+        }
+    };
     let asked = Arc::new(AtomicUsize::new(0));
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
     let (count, log) = (asked.clone(), seen.clone());
