@@ -111,7 +111,7 @@ fn step(policy: &Arc<Policy>, book: &mut Book, how: u8, datagram: &[u8], tick: u
     decision.effects.into_iter().for_each(|effect| book.affect(effect, now.mono));
     let ticket = book.begin(&decision.changes);
     if how & 8 == 0 {
-        decision.changes.iter().for_each(|change| book.apply(change, now.wall));
+        decision.changes.iter().for_each(|change| book.apply(change, now.wall, now));
     }
     book.settle(ticket);
     one_holder_each(book);

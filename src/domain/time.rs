@@ -58,6 +58,20 @@ impl Mono {
     }
 }
 
+/// One moment on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    pub wall: Wall,
+    pub mono: Mono,
+}
+
+impl Now {
+    /// When a wall-clock time will be reached if the wall clock is right now and does not step.
+    pub fn until(self, wall: Wall) -> Mono {
+        if wall == Wall::NEVER { Mono(u64::MAX) } else { self.mono.plus(wall.since(self.wall)) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

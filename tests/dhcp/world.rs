@@ -229,7 +229,7 @@ impl World {
 
     fn commit(&mut self, change: Change) {
         let at = self.now().wall;
-        self.book.apply(&change, at);
+        self.book.apply(&change, at, self.now());
         self.journal.push((at, change));
     }
 
@@ -271,7 +271,7 @@ impl World {
         self.book.sweep_holds(now.mono);
         self.book.sweep_quarantines(now.wall);
         if !self.commits_fail {
-            for change in self.book.expired(now.wall, 1000) {
+            for change in self.book.expired(now.mono, 1000) {
                 self.commit(change);
             }
         }
@@ -327,7 +327,8 @@ impl World {
     /// Everything in memory is lost; what was journalled comes back.
     fn restart(&mut self) {
         self.book = Book::new(Arc::new(self.policy.clone()));
-        self.journal.iter().for_each(|(at, change)| self.book.apply(change, *at));
+        let now = self.now();
+        self.journal.iter().for_each(|(at, change)| self.book.apply(change, *at, now));
     }
 }
 

@@ -13,7 +13,7 @@ use super::reserve::{Reservations, Traits};
 use crate::domain::change::Change;
 use crate::domain::lease::{ClientKey, End, Lease};
 use crate::domain::net::Mac;
-use crate::domain::time::{Mono, Wall};
+use crate::domain::time::{Mono, Now, Wall};
 
 mod moves;
 
@@ -30,6 +30,8 @@ pub const MAX_DECLINES: u8 = 4;
 #[derive(Debug, Clone, Default)]
 struct Cell {
     lease: Option<Arc<Lease>>,
+    /// When the lease ends, on the clock that does not step (DH-507).
+    deadline: Mono,
     offer: Option<(ClientKey, Mono)>,
     hold: Option<Hold>,
     /// When the last lease ended, and whose it was: the address is kept for them while others are free.
@@ -92,7 +94,7 @@ pub struct Book {
     names: HashMap<String, usize>,
     reservations: Reservations,
     own: HashSet<Ipv4Addr>,
-    expiries: BTreeSet<(Wall, usize, Ipv4Addr)>,
+    expiries: BTreeSet<(Mono, usize, Ipv4Addr)>,
     quarantines: BTreeSet<(Wall, usize, Ipv4Addr)>,
     offers: VecDeque<(Mono, usize, Ipv4Addr)>,
     held: Vec<(usize, Ipv4Addr)>,

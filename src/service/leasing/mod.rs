@@ -333,9 +333,10 @@ struct Feed(Arc<Leasing>);
 
 impl View for Feed {
     fn apply(&mut self, batch: &[Entry]) {
+        let now = self.0.now();
         let mut core = self.0.core();
         for entry in batch {
-            core.book.apply(&entry.change, entry.at);
+            core.book.apply(&entry.change, entry.at, now);
             core.holds.apply(&entry.change);
         }
     }

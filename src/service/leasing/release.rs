@@ -100,7 +100,7 @@ impl Leasing {
             core.book.sweep_quarantines(now.wall);
             core.book.forget_long_past(now.wall);
             core.holds.sweep(now.mono);
-            let changes = core.book.expired(now.wall, EXPIRY_BATCH);
+            let changes = core.book.expired(now.mono, EXPIRY_BATCH);
             let ticket = core.book.begin(&changes);
             (changes, ticket)
         };

@@ -1,5 +1,5 @@
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -27,9 +27,14 @@ impl Names for PlainNames {
 
 /// A clock that the test moves.
 #[derive(Default)]
-struct Hands(AtomicU64);
+struct Hands(AtomicU64, AtomicI64);
 
 impl Hands {
+    /// Somebody sets the time of day.
+    fn step(&self, seconds: i64) {
+        self.1.fetch_add(seconds * 1000, Ordering::SeqCst);
+    }
+
     fn forward(&self, by: Duration) {
         self.0.fetch_add(by.as_millis() as u64, Ordering::SeqCst);
     }
@@ -37,7 +42,7 @@ impl Hands {
 
 impl Clock for Hands {
     fn wall(&self) -> Wall {
-        Wall(1_700_000_000_000 + self.0.load(Ordering::SeqCst) as i64)
+        Wall(1_700_000_000_000 + self.0.load(Ordering::SeqCst) as i64 + self.1.load(Ordering::SeqCst))
     }
 
     fn mono(&self) -> Mono {
@@ -255,6 +260,45 @@ async fn an_expiry_that_cannot_be_written_keeps_the_lease() {
     b.disk.refuse(false);
     assert_eq!(b.leasing.end_what_is_over(&b.ledger).await, 1);
     assert!(b.leasing.leases().is_empty());
+}
+
+/// DH-507: "A step > 2 s expires nothing early and revives nothing".
+#[tokio::test]
+async fn a_step_of_the_wall_clock_ends_no_lease_early_and_none_late() {
+    let mut b = bench(Memory::default(), 100);
+    b.bind(1).await;
+    b.clock.step(7200);
+    assert_eq!(b.leasing.end_what_is_over(&b.ledger).await, 0);
+    b.bind(2).await;
+    b.clock.step(-20_000);
+    b.bind(3).await;
+    b.clock.forward(Duration::from_secs(599));
+    assert_eq!(b.leasing.end_what_is_over(&b.ledger).await, 0);
+    b.clock.forward(Duration::from_secs(2));
+    assert_eq!(b.leasing.end_what_is_over(&b.ledger).await, 3);
+}
+
+/// DH-509: "Expiry in ledger batches <= 1000".
+#[tokio::test]
+async fn many_leases_end_a_thousand_at_a_time() {
+    let mut b = bench(Memory::default(), 100);
+    let at = b.bind(1).await;
+    let one = b.leasing.lease("lan", at).unwrap();
+    let many = (0..2500u32).map(|n| {
+        let ip = Ipv4Addr::from(u32::from(ip(0)) + 4096 + n);
+        let client = ClientKey::Hw(1, n.to_be_bytes().to_vec());
+        Change::LeaseGranted(Box::new(crate::domain::lease::Lease { ip: ip.into(), client, ..one.as_ref().clone() }))
+    });
+    b.ledger.commit(many.collect()).await.unwrap();
+    assert_eq!(b.leasing.leases().len(), 2501);
+    b.cancel.cancel();
+    tokio::task::yield_now().await;
+    b.clock.forward(Duration::from_secs(601));
+    let mut counts = Vec::new();
+    for _ in 0..4 {
+        counts.push(b.leasing.end_what_is_over(&b.ledger).await);
+    }
+    assert_eq!(counts, [1000, 1000, 501, 0]);
 }
 
 #[tokio::test]

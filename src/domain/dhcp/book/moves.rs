@@ -150,10 +150,10 @@ impl Book {
         }
     }
 
-    /// Takes in one committed change.
-    pub fn apply(&mut self, change: &Change, at: Wall) {
+    /// Takes in one change that was committed at `at`, at the moment `now`.
+    pub fn apply(&mut self, change: &Change, at: Wall, now: Now) {
         match change {
-            Change::LeaseGranted(lease) => self.granted(lease),
+            Change::LeaseGranted(lease) => self.granted(lease, now),
             Change::LeaseEnded { network, ip: IpAddr::V4(ip), end } => self.ended(network, *ip, *end, at),
             Change::Quarantined { network, ip: IpAddr::V4(ip), until } => self.quarantine(network, *ip, *until),
             Change::ReservationPut(reservation) => {
@@ -176,12 +176,12 @@ impl Book {
         }
     }
 
-    fn granted(&mut self, lease: &Lease) {
+    fn granted(&mut self, lease: &Lease, now: Now) {
         let IpAddr::V4(ip) = lease.ip else { return };
         let network = self.net_of(&lease.network);
         self.forget_past(network, ip);
         if let Some(old) = self.lease(network, ip).cloned() {
-            self.expiries.remove(&(old.expires, network, ip));
+            self.expiries.remove(&(self.deadline(network, ip), network, ip));
             if old.client != lease.client {
                 self.clear_lease(network, &old.client, ip);
             }
@@ -201,13 +201,20 @@ impl Book {
         }
         let cell = self.nets[network].cells.entry(ip).or_default();
         cell.lease = Some(Arc::new(lease.clone()));
+        // whatever the wall clock does from here on, the lease lasts as long as it was given for
+        cell.deadline = now.until(lease.expires);
+        let deadline = cell.deadline;
         if let Some(until) = cell.quarantine.take() {
             self.quarantines.remove(&(until, network, ip));
         }
         if lease.expires != Wall::NEVER {
-            self.expiries.insert((lease.expires, network, ip));
+            self.expiries.insert((deadline, network, ip));
         }
         self.refresh(network, ip);
+    }
+
+    fn deadline(&self, network: usize, ip: Ipv4Addr) -> Mono {
+        self.nets[network].cells.get(&ip).map_or(Mono(0), |cell| cell.deadline)
     }
 
     fn clear_lease(&mut self, network: usize, client: &ClientKey, ip: Ipv4Addr) {
@@ -223,7 +230,8 @@ impl Book {
         let network = self.net_of(network);
         let Some(cell) = self.nets[network].cells.get_mut(&ip) else { return };
         let Some(lease) = cell.lease.take() else { return };
-        self.expiries.remove(&(lease.expires, network, ip));
+        let deadline = cell.deadline;
+        self.expiries.remove(&(deadline, network, ip));
         self.clear_lease(network, &lease.client, ip);
         match end {
             End::Declined { until } => return self.quarantine_at(network, ip, until),
@@ -298,8 +306,8 @@ impl Book {
 
     /// At most `limit` leases whose time is over and that no commit is touching, as the changes that end
     /// them (DH-509).
-    pub fn expired(&self, now: Wall, limit: usize) -> Vec<Change> {
-        let due = self.expiries.iter().take_while(|(expires, _, _)| *expires <= now);
+    pub fn expired(&self, now: Mono, limit: usize) -> Vec<Change> {
+        let due = self.expiries.iter().take_while(|(deadline, _, _)| *deadline <= now);
         let idle = due.filter(|(_, network, ip)| {
             let net = &self.nets[*network];
             let cell = net.cells.get(ip).filter(|cell| !cell.pending);
@@ -313,11 +321,6 @@ impl Book {
                 end: End::Expired,
             })
             .collect()
-    }
-
-    /// When the next lease ends.
-    pub fn next_expiry(&self) -> Option<Wall> {
-        self.expiries.first().map(|(expires, _, _)| *expires)
     }
 
     /// Sets an address aside for a host. The caller has checked that it is available.

@@ -117,12 +117,12 @@ fn take(book: &mut Book, journal: &mut Vec<(Wall, Change)>, step: Step, tick: u6
         }
         Step::Reserve(c, a) => changes.push(Change::ReservationPut(Box::new(reservation(c, a)))),
         Step::Unreserve(a) => changes.push(Change::ReservationRemoved { id: format!("r{a}") }),
-        _ => changes.extend(book.expired(wall, 3)),
+        _ => changes.extend(book.expired(mono, 3)),
     }
     let ticket = book.begin(&changes);
     if !fails {
         for change in changes {
-            book.apply(&change, wall);
+            book.apply(&change, wall, Now { wall, mono });
             journal.push((wall, change));
         }
     }
@@ -170,7 +170,7 @@ proptest! {
             check(&book);
         }
         let mut again = Book::new(policy());
-        journal.iter().for_each(|(at, change)| again.apply(change, *at));
+        journal.iter().for_each(|(at, change)| again.apply(change, *at, Now { wall: *at, mono: Mono(0) }));
         prop_assert_eq!(durable(&again), durable(&book));
         check(&book.under(policy()));
     }

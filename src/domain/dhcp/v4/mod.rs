@@ -20,8 +20,7 @@ use super::wire::{Kind, Reply};
 use crate::domain::change::Change;
 use crate::domain::dns::naming::Names;
 use crate::domain::net::Mac;
-use crate::domain::time::{Mono, Wall};
-
+pub use crate::domain::time::Now;
 pub use request::{Arrival, Request};
 
 /// What decisions are made against, beside the policy.
@@ -29,13 +28,6 @@ pub use request::{Arrival, Request};
 pub struct Facts<'a> {
     pub book: &'a Book,
     pub names: &'a dyn Names,
-}
-
-/// One moment on both clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
-    pub wall: Wall,
-    pub mono: Mono,
 }
 
 /// What follows from a request. The order is law: `changes` are durable before `reply` leaves.
