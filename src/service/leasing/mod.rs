@@ -8,6 +8,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use tokio::sync::mpsc;
@@ -67,6 +68,7 @@ pub struct Leasing {
     replies: mpsc::Sender<Outgoing>,
     waiting: mpsc::Sender<Waiting>,
     queue: Mutex<Option<mpsc::Receiver<Waiting>>>,
+    in_flight: AtomicUsize,
     counters: Counters,
 }
 
@@ -144,6 +146,7 @@ impl Leasing {
             replies,
             waiting,
             queue: Mutex::new(Some(queue)),
+            in_flight: AtomicUsize::new(0),
             counters: Counters::default(),
         };
         (Arc::new(leasing), out)
@@ -270,6 +273,7 @@ impl Leasing {
             core.in_flight.insert(key.clone(), in_flight);
             key
         });
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
         permit.send(Waiting { committed, ticket, client: key, reply });
         Received::Committing
     }
@@ -290,9 +294,9 @@ impl Leasing {
         self.core().book.policy().links()
     }
 
-    /// Exchanges whose commit is on its way.
+    /// Exchanges whose commit is on its way, or whose reply is not handed out yet.
     pub fn in_flight(&self) -> usize {
-        WAITING - self.waiting.capacity()
+        self.in_flight.load(Ordering::Acquire)
     }
 
     /// Metric, labels, value.

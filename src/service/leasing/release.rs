@@ -1,6 +1,7 @@
 //! The tasks of leasing: one that releases replies when their commit is through, one that ends what is over.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -39,6 +40,7 @@ impl Leasing {
             };
             let Some(waiting) = waiting else { return };
             self.finish(waiting).await;
+            self.in_flight.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
