@@ -10,3 +10,5 @@ pub mod dns;
 pub mod http;
 /// The mirror of the kernel's neighbour table.
 pub mod neighbours;
+/// TFTP: phone files.
+pub mod tftp;

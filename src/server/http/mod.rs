@@ -5,6 +5,8 @@
 pub mod accept;
 /// REST under `/api/v1`, health and metrics beside it.
 pub mod api;
+/// Files for phones, on a listener of their own.
+pub mod files;
 /// Host, origin, body and credential of every request.
 pub mod guard;
 /// Answers that say what is wrong (RFC 9457).

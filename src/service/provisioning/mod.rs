@@ -28,6 +28,9 @@ use crate::service::secrets::Random;
 
 /// Counters by closed words.
 mod counters;
+/// Provisioning without its servers, for tests.
+#[cfg(test)]
+pub(crate) mod fixture;
 /// Steps 5 to 7: route, gate, render.
 mod give;
 /// Devices from leases: the phone is known before it asks for its first file.

@@ -1,0 +1,165 @@
+//! One request to one response: methods, validators, one range, the forwarded address. Owns the uniform
+//! denial: missing, denied and unknown files have the same status, headers and bytes (PR-52).
+
+use std::net::IpAddr;
+use std::ops::Range;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{
+    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH,
+    IF_RANGE, RANGE, RETRY_AFTER, USER_AGENT,
+};
+use hyper::http::HeaderValue;
+use hyper::{Method, Request, Response, StatusCode};
+use ipnet::IpNet;
+
+use super::Shop;
+use crate::service::provisioning::{FileReply, FileRequest, Protocol, Served};
+
+/// Longest request path; more is 414.
+const PATH_BYTES: usize = 2048;
+
+/// The two ends of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends {
+    pub peer: IpAddr,
+    pub local: IpAddr,
+}
+
+type Reply = Response<Full<Bytes>>;
+
+/// Answers; never fails.
+pub(super) async fn answer(shop: &Shop, ends: Ends, request: Request<Incoming>) -> Reply {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut reply = plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+        reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return reply;
+    }
+    if request.uri().path().len() > PATH_BYTES {
+        return plain(StatusCode::URI_TOO_LONG, "path too long\n");
+    }
+    let forwarded = forwarded(request.headers(), ends.peer, &shop.settings.trusted_proxies);
+    let own = shop.links.links().owner_of(ends.local).map(|l| l.name.as_str().into());
+    let asked = FileRequest {
+        protocol: Protocol::Http,
+        peer: forwarded.unwrap_or(ends.peer),
+        // Behind a proxy, the interface says where the proxy is.
+        interface: own.filter(|_| forwarded.is_none()),
+        local: ends.local,
+        path: request.uri().path().as_bytes().to_vec(),
+        query: request.uri().query().map(|q| q.as_bytes().to_vec()),
+        user_agent: request.headers().get(USER_AGENT).map(|v| v.as_bytes().to_vec()),
+    };
+    let head = *request.method() == Method::HEAD;
+    match shop.phones.serve(asked).await {
+        FileReply::File(file) => serve(request.headers(), &file, head),
+        FileReply::NotFound => plain(StatusCode::NOT_FOUND, "not found\n"),
+        FileReply::Failed => plain(StatusCode::INTERNAL_SERVER_ERROR, "failed\n"),
+        FileReply::Busy => {
+            let mut reply = plain(StatusCode::SERVICE_UNAVAILABLE, "busy\n");
+            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            reply
+        }
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Reply {
+    let mut reply = Response::new(Full::from(text));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    reply
+}
+
+/// A file, whole or in part, or the news that it has not changed.
+fn serve(headers: &HeaderMap, file: &Served, head: bool) -> Reply {
+    let etag = format!("\"{}\"", file.etag);
+    let mut reply = Response::new(Full::default());
+    let put = |reply: &mut Reply, name: HeaderName, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            reply.headers_mut().insert(name, value);
+        }
+    };
+    put(&mut reply, ETAG, &etag);
+    if headers.get(IF_NONE_MATCH).is_some_and(|v| matches(v, &etag)) {
+        *reply.status_mut() = StatusCode::NOT_MODIFIED;
+        return reply;
+    }
+    put(&mut reply, CONTENT_TYPE, &format!("{}; charset=UTF-8", file.media));
+    put(&mut reply, ACCEPT_RANGES, "bytes");
+    let size = file.bytes.len();
+    // RFC 9110 §13.1.5: with another validator than ours the whole file is sent.
+    let same = headers.get(IF_RANGE).is_none_or(|v| v.as_bytes() == etag.as_bytes());
+    let wanted = headers.get(RANGE).filter(|_| same).and_then(|v| v.to_str().ok());
+    let part = match wanted.map(|range| range_of(range, size)) {
+        None | Some(Wanted::Whole) => 0..size,
+        Some(Wanted::Part(part)) => {
+            *reply.status_mut() = StatusCode::PARTIAL_CONTENT;
+            put(&mut reply, CONTENT_RANGE, &format!("bytes {}-{}/{size}", part.start, part.end - 1));
+            part
+        }
+        Some(Wanted::Unsatisfiable) => {
+            *reply.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+            put(&mut reply, CONTENT_RANGE, &format!("bytes */{size}"));
+            0..0
+        }
+    };
+    // Always there: some phones cannot read chunks.
+    put(&mut reply, CONTENT_LENGTH, &part.len().to_string());
+    if !head {
+        *reply.body_mut() = Full::new(Bytes::copy_from_slice(&file.bytes[part]));
+    }
+    reply
+}
+
+fn matches(header: &HeaderValue, etag: &str) -> bool {
+    let Ok(text) = header.to_str() else { return false };
+    text.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
+enum Wanted {
+    Whole,
+    Part(Range<usize>),
+    Unsatisfiable,
+}
+
+/// RFC 9110 §14.1.2: one range; several, or what is no range, mean the whole file.
+fn range_of(header: &str, size: usize) -> Wanted {
+    let Some((first, last)) = header.strip_prefix("bytes=").and_then(|spec| spec.split_once('-')) else {
+        return Wanted::Whole;
+    };
+    let number = |text: &str| text.trim().parse::<usize>().ok();
+    match (first.trim(), last.trim()) {
+        ("", last) => match number(last) {
+            Some(0) => Wanted::Unsatisfiable,
+            Some(n) if size > 0 => Wanted::Part(size.saturating_sub(n)..size),
+            Some(_) => Wanted::Unsatisfiable,
+            None => Wanted::Whole,
+        },
+        (first, last) => match (number(first), last) {
+            (Some(first), _) if first >= size => Wanted::Unsatisfiable,
+            (Some(first), "") => Wanted::Part(first..size),
+            (Some(first), last) => match number(last) {
+                Some(last) if last >= first => Wanted::Part(first..last.saturating_add(1).min(size)),
+                _ => Wanted::Whole,
+            },
+            (None, _) => Wanted::Whole,
+        },
+    }
+}
+
+/// PR-7: who a trusted proxy speaks for: the rightmost address that is no trusted proxy itself. Whatever
+/// cannot be read leaves the peer's address in force.
+fn forwarded(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> Option<IpAddr> {
+    let believed = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
+    if !believed(&peer) {
+        return None;
+    }
+    let mut chain = Vec::new();
+    for value in headers.get_all("x-forwarded-for") {
+        for part in value.to_str().ok()?.split(',') {
+            chain.push(part.trim().parse::<IpAddr>().ok()?.to_canonical());
+        }
+    }
+    chain.into_iter().rev().find(|ip| !believed(ip))
+}

@@ -1,0 +1,295 @@
+//! Over loopback, byte by byte: what leaves for whom, in which form, and what a hostile path gets.
+
+use std::net::Ipv4Addr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::*;
+use crate::domain::net::Mac;
+use crate::net::{Link, Links};
+use crate::service::provisioning::Settings as Policy;
+use crate::service::provisioning::fixture::{House, LINK, house};
+
+const PHONE: Mac = Mac([0, 0x15, 0x65, 0x4a, 0xa9, 0x37]);
+const AGENT: &str = "Yealink SIP-T46G 28.72.0.1 00:15:65:4a:a9:37";
+const WAIT: Duration = Duration::from_secs(10);
+
+fn lo(n: u8) -> IpAddr {
+    Ipv4Addr::new(127, 0, 0, n).into()
+}
+
+struct Rig {
+    house: House,
+    at: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+async fn rig(settings: Settings) -> Rig {
+    let house = house(Policy::default());
+    let addresses = vec!["127.0.0.1/8".parse().unwrap()];
+    let link = Link { index: 1, name: LINK.to_owned(), up: true, loopback: false, mac: None, mtu: 1500, addresses };
+    let settings = Settings { listen: vec![lo(1)], port: 0, ..settings };
+    let files = Files::bind(settings, house.phones.clone(), LinkWatch::fixed(Links::new([link]))).await.unwrap();
+    let (at, stop) = (files.addresses()[0], CancellationToken::new());
+    let task = tokio::spawn(files.run(stop.clone()));
+    Rig { house, at, stop, task }
+}
+
+impl Rig {
+    async fn end(self) {
+        self.stop.cancel();
+        timeout(WAIT, self.task).await.unwrap().unwrap();
+    }
+
+    async fn connect(&self, from: u8) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(lo(from), 0)).unwrap();
+        socket.connect(self.at).await.unwrap()
+    }
+
+    /// Sends raw bytes and reads until the server closes.
+    async fn raw(&self, from: u8, bytes: &[u8]) -> String {
+        let mut stream = self.connect(from).await;
+        // The server may answer and close before it has read everything.
+        let _ = stream.write_all(bytes).await;
+        let mut out = Vec::new();
+        let _ = timeout(WAIT, stream.read_to_end(&mut out)).await.expect("the server closes");
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    async fn get(&self, from: u8, path: &str, fields: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}\r\n");
+        self.raw(from, request.as_bytes()).await
+    }
+}
+
+fn field<'a>(response: &'a str, name: &str) -> Option<&'a str> {
+    response.lines().find_map(|l| l.split_once(": ").filter(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| v))
+}
+
+fn body(response: &str) -> &str {
+    response.split_once("\r\n\r\n").expect("a body").1
+}
+
+/// Without what differs from second to second.
+fn undated(response: &str) -> String {
+    response.lines().filter(|l| !l.starts_with("date: ")).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn a_phone_gets_its_file_with_length_and_validator_and_304_when_it_has_it() {
+    let rig = rig(Settings::default()).await;
+    rig.house.lease(PHONE, lo(101), Some("yealink")).await;
+    let agent = format!("User-Agent: {AGENT}\r\n");
+    let whole = rig.get(101, "/0015654aa937.cfg", &agent).await;
+    assert!(whole.starts_with("HTTP/1.1 200 OK"), "{whole}");
+    assert!(body(&whole).contains(&rig.house.password));
+    assert_eq!(field(&whole, "content-length"), Some(body(&whole).len().to_string().as_str()));
+    assert_eq!(field(&whole, "content-type"), Some("text/plain; charset=UTF-8"));
+    let etag = field(&whole, "etag").unwrap();
+    let again = rig.get(101, "/0015654aa937.cfg", &format!("If-None-Match: \"x\", {etag}\r\n")).await;
+    assert!(again.starts_with("HTTP/1.1 304") && body(&again).is_empty(), "{again}");
+    let old = rig.raw(101, b"GET /y000000000028.cfg HTTP/1.0\r\n\r\n").await;
+    assert!(old.starts_with("HTTP/1.0 200 OK") && field(&old, "content-length").is_some(), "{old}");
+    let head = rig.raw(101, b"HEAD /0015654aa937.cfg HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(field(&head, "content-length"), field(&whole, "content-length"));
+    assert!(body(&head).is_empty());
+    assert_eq!(rig.house.devices.count(), 1);
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn one_range_is_served_and_several_are_the_whole_file() {
+    let rig = rig(Settings::default()).await;
+    let whole = rig.get(66, "/y000000000028.cfg", "").await;
+    let (text, size) = (body(&whole).to_owned(), body(&whole).len());
+    for (range, part) in [
+        ("bytes=0-9", &text[..10]),
+        ("bytes=10-", &text[10..]),
+        ("bytes=-5", &text[size - 5..]),
+        ("bytes=5-99999", &text[5..]),
+    ] {
+        let reply = rig.get(66, "/y000000000028.cfg", &format!("Range: {range}\r\n")).await;
+        assert!(reply.starts_with("HTTP/1.1 206"), "{reply}");
+        assert_eq!(body(&reply), part, "{range}");
+    }
+    let past = rig.get(66, "/y000000000028.cfg", "Range: bytes=99999-\r\n").await;
+    assert!(past.starts_with("HTTP/1.1 416"));
+    assert_eq!(field(&past, "content-range"), Some(format!("bytes */{size}").as_str()));
+    for whole in [
+        "Range: bytes=0-1,3-4\r\n",
+        "Range: lines=1-2\r\n",
+        "Range: bytes=9-1\r\n",
+        "Range: bytes=0-1\r\nIf-Range: \"old\"\r\n",
+    ] {
+        let reply = rig.get(66, "/y000000000028.cfg", whole).await;
+        assert!(reply.starts_with("HTTP/1.1 200"), "{whole}");
+        assert_eq!(body(&reply), text);
+    }
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn missing_denied_and_foreign_look_the_same() {
+    let rig = rig(Settings::default()).await;
+    rig.house.lease(PHONE, lo(101), Some("yealink")).await;
+    assert!(rig.get(101, "/0015654aa937.cfg", "").await.contains(&rig.house.password));
+    let missing = undated(&rig.get(66, "/nothing", "").await);
+    assert!(missing.starts_with("HTTP/1.1 404"));
+    for (from, path) in [
+        (66, "/0015654aa937.cfg"),
+        (66, "/0015654aa938.cfg"),
+        (101, "/0015654aa938.cfg"),
+        (66, "/SEP0015654AA937.cnf.xml"),
+    ] {
+        let agent = format!("User-Agent: {AGENT}\r\nX-Forwarded-For: 127.0.0.101\r\n");
+        assert_eq!(undated(&rig.get(from, path, &agent).await), missing, "{path}");
+    }
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn other_methods_are_refused() {
+    let rig = rig(Settings::default()).await;
+    for method in ["PUT", "POST", "DELETE", "OPTIONS", "BREW"] {
+        let request = format!(
+            "{method} /0015654aa937-boot.log HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc"
+        );
+        let reply = rig.raw(66, request.as_bytes()).await;
+        assert!(reply.starts_with("HTTP/1.1 405"), "{reply}");
+        assert_eq!(field(&reply, "allow"), Some("GET, HEAD"));
+    }
+    rig.end().await;
+}
+
+/// PR-7.
+#[tokio::test]
+async fn a_forwarded_address_counts_only_from_a_trusted_proxy() {
+    let rig = rig(Settings { trusted_proxies: vec!["127.0.0.80/31".parse().unwrap()], ..Settings::default() }).await;
+    rig.house.lease(PHONE, lo(101), Some("yealink")).await;
+    let ask = async |from: u8, chain: &str| {
+        let reply = rig.get(from, "/0015654aa937.cfg", &format!("X-Forwarded-For: {chain}\r\n")).await;
+        (reply.starts_with("HTTP/1.1 200"), reply.starts_with("HTTP/1.1 404"))
+    };
+    assert_eq!(ask(80, "127.0.0.101").await, (true, false));
+    assert_eq!(ask(80, "9.9.9.9, 127.0.0.101, 127.0.0.81").await, (true, false));
+    assert_eq!(ask(80, "127.0.0.101, 9.9.9.9").await, (false, true), "only the rightmost is vouched for");
+    for broken in ["", "x", "127.0.0.101, x", "127.0.0.101:80", "\u{e9}"] {
+        assert_eq!(ask(80, broken).await, (false, true), "{broken}");
+    }
+    assert_eq!(ask(66, "127.0.0.101").await, (false, true), "nobody else is believed");
+    rig.end().await;
+}
+
+/// SE-10.
+#[tokio::test]
+async fn no_hostile_path_leaks_a_byte() {
+    let rig = rig(Settings { connections_per_peer: 4096, ..Settings::default() }).await;
+    let climbs = [
+        "../",
+        "..\\",
+        "%2e%2e/",
+        "%2e%2e%2f",
+        "..%2f",
+        "%252e%252e%252f",
+        "%c0%ae%c0%ae/",
+        "..%c0%af",
+        "..;/",
+        "..%5c",
+        "%2e%2e%5c",
+        "..%00/",
+        "....//",
+        "./",
+        "%2f%2f",
+        "..%u2215",
+        "\u{ff0e}\u{ff0e}/",
+    ];
+    let targets = [
+        "etc/passwd",
+        "master.key",
+        "tftpboot-private/secret",
+        "var/lib/lanlord/journal.db",
+        "plugin.toml",
+        "templates/device.cfg.j2",
+    ];
+    let mut paths: Vec<String> = Vec::new();
+    for target in targets {
+        for climb in climbs {
+            for depth in [1, 3, 8] {
+                paths.push(format!("/{}{target}", climb.repeat(depth)));
+            }
+            paths.push(format!("/Aastra/{}{target}", climb.repeat(2)));
+        }
+        for prefix in ["//", "/C:/", "/C:\\", "/file:///", "/./", "/~root/", "/%00", "/%0d%0a", "/\\\\host\\"] {
+            paths.push(format!("{prefix}{target}"));
+        }
+    }
+    paths.extend(["/".to_owned(), format!("/{}", "a/".repeat(1000)), format!("/{}", "%41".repeat(680))]);
+    paths.extend([
+        "/%".to_owned(),
+        "/%4".to_owned(),
+        "/%zz".to_owned(),
+        "/y000000000028.cfg%00".to_owned(),
+        "/y000000000028.cfg/".to_owned(),
+    ]);
+    assert!(paths.len() >= 200, "{}", paths.len());
+    let missing = undated(&rig.get(66, "/nothing", "").await);
+    for path in &paths {
+        let reply = undated(&rig.get(66, path, "").await);
+        let refused = reply.starts_with("HTTP/1.1 400") && body_less(&reply);
+        assert!(reply == missing || refused, "{path}: {reply}");
+    }
+    let long = rig.get(66, &format!("/{}", "a".repeat(4096)), "").await;
+    assert!(long.starts_with("HTTP/1.1 414"), "{long}");
+    rig.end().await;
+}
+
+/// A request line that is no HTTP is refused by the codec, without a body.
+fn body_less(reply: &str) -> bool {
+    reply.contains("content-length: 0")
+}
+
+#[tokio::test]
+async fn headers_are_bounded_in_size_number_and_time() {
+    let rig = rig(Settings {
+        first_byte: Duration::from_millis(200),
+        header: Duration::from_millis(400),
+        ..Settings::default()
+    })
+    .await;
+    let agent = format!("User-Agent: {}\r\n", "x".repeat(64 << 10));
+    let reply = rig.get(66, "/y000000000028.cfg", &agent).await;
+    assert!(reply.starts_with("HTTP/1.1 431"), "{reply}");
+    let many: String = (0..200).map(|n| format!("X-{n}: y\r\n")).collect();
+    assert!(rig.get(66, "/y000000000028.cfg", &many).await.starts_with("HTTP/1.1 431"));
+    let few: String = (0..60).map(|n| format!("X-{n}: y\r\n")).collect();
+    assert!(rig.get(66, "/y000000000028.cfg", &few).await.starts_with("HTTP/1.1 200"));
+    let began = tokio::time::Instant::now();
+    assert_eq!(rig.raw(66, b"").await, "", "silence is closed");
+    assert!(rig.raw(66, b"GET /y000000000028.cfg HTTP/1.1\r\nHost").await.is_empty(), "half a header is closed");
+    let idle = rig.raw(66, b"GET /y000000000028.cfg HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(idle.starts_with("HTTP/1.1 200"), "an idle connection is closed after its answer");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn connections_are_capped_per_peer() {
+    let rig = rig(Settings { connections_per_peer: 4, ..Settings::default() }).await;
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        open.push(rig.connect(66).await);
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let refused = rig.get(66, "/y000000000028.cfg", "").await;
+    assert!(!refused.starts_with("HTTP/1.1 200"), "{refused}");
+    assert!(rig.get(67, "/y000000000028.cfg", "").await.starts_with("HTTP/1.1 200"), "others are not disturbed");
+    open.clear();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(rig.get(66, "/y000000000028.cfg", "").await.starts_with("HTTP/1.1 200"));
+    rig.end().await;
+}
