@@ -14,19 +14,31 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, System};
-use crate::config::{Config, Problems};
+use crate::config::{self, Config, Problems};
 use crate::metrics;
-use crate::server::http;
-use crate::service::access::{ADMIN, Access};
-use crate::service::bindings::Bindings;
-use crate::service::events::Events;
+use crate::net::{self, LinkWatch};
+use crate::service::access::ADMIN;
 use crate::service::health::{Health, State};
+use crate::service::leasing::Replies;
+use crate::store::history::SqliteHistory;
+use crate::store::ledger::WriterEnd;
 use crate::store::{self, Ledger, OpenError, SqlitePort};
 
+/// REST, page and bus on their listeners.
+mod api;
 /// Signals, service manager, watchdog.
 mod process;
+/// The services and their views.
+mod services;
+/// From the configuration to the settings of each part.
+mod settings;
+/// Shells that speak to the network.
+mod shells;
 /// Listening sockets of the API.
 mod sockets;
+
+use services::{Ground, Services};
+use shells::{Resolvers, Shells};
 
 /// Longest orderly end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -58,49 +70,47 @@ pub struct Options {
 pub struct App {
     options: Options,
     config: Config,
-    ledger: Ledger,
-    writer: store::ledger::WriterEnd,
-    services: Services,
-    history: store::history::SqliteHistory,
     clock: Arc<dyn Clock>,
-}
-
-/// The services, for whoever composes.
-struct Services {
-    access: Arc<Access>,
-    bindings: Arc<Bindings>,
-    events: Arc<Events>,
-    health: Arc<Health>,
+    services: Services,
+    replies: Replies,
+    links: LinkWatch,
+    ledger: Ledger,
+    writer: WriterEnd,
+    history: SqliteHistory,
+    /// Ends what follows the kernel, last of all.
+    background: CancellationToken,
 }
 
 /// Starts, and runs until SIGTERM or SIGINT.
 pub async fn serve(options: Options, config: Config) -> Result<(), AppError> {
-    let app = App::build(options, config).await?;
-    app.run(process::stop_signal()).await
+    let stop = process::stop_signal();
+    App::build(options, config).await?.run(stop).await
 }
 
 impl App {
     /// Opens the state and constructs the services; nothing listens yet.
     pub async fn build(options: Options, config: Config) -> Result<App, AppError> {
         let clock: Arc<dyn Clock> = Arc::new(System);
+        let background = CancellationToken::new();
+        let links = net::links::watch(background.clone()).await.map_err(|e| AppError::Failed(e.to_string()))?;
         let store::Opened { port, recovered, history } = store::open(&options.state, "local").await?;
-        let health = Health::new();
+        let ground = Ground {
+            config: &config,
+            state: &options.state,
+            clock: clock.clone(),
+            random: random(),
+            links: &links.links(),
+            history: Arc::new(history.clone()),
+        };
+        let (services, replies) = Services::new(ground)?;
         for finding in &recovered.findings {
             tracing::error!("{finding}");
-            health.set("state", State::Degraded(finding.clone()));
+            services.health.set("state", State::Degraded(finding.clone()));
         }
-        let services = Services {
-            access: Access::new(clock.clone(), random()),
-            bindings: Bindings::new(clock.clone()),
-            events: Events::new(Arc::new(history.clone())),
-            health,
-        };
-        let views = vec![services.bindings.view(), services.access.view()];
-        let (ledger, writer) = Ledger::start::<SqlitePort>(port, recovered, views, clock.clone());
-        services.access.attach(ledger.clone());
-        services.events.attach(ledger.clone());
+        let (ledger, writer) = Ledger::start::<SqlitePort>(port, recovered, services.views(), clock.clone());
+        services.attach(&ledger);
         services.health.set("ledger", State::Works);
-        let app = App { options, config, ledger, writer, services, history, clock };
+        let app = App { options, config, clock, services, replies, links, ledger, writer, history, background };
         app.first_token().await?;
         Ok(app)
     }
@@ -120,12 +130,27 @@ impl App {
 
     /// Serves until `stop`, then ends in order. Fails if the disk cannot be trusted any more.
     pub async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
+        let App { options, config, clock, services, replies, links, ledger, mut writer, history, background } = self;
         let intake = CancellationToken::new();
         let tracker = TaskTracker::new();
-        self.start_http(&intake, &tracker);
-        self.start_metrics();
-        self.start_watchdog(&intake, &tracker);
-        let App { ledger, mut writer, history, services, .. } = self;
+        // leasing answers what the shells have taken in, so it ends after them
+        let answering = CancellationToken::new();
+        let leasing = services.leasing.start(ledger.clone(), answering.clone());
+        tracker.spawn(services.phones.clone().follow(ledger.clone(), intake.clone()));
+        services.bus.start(ledger.clone(), Some(Arc::new(history.clone())));
+        let shells = Shells { config: &config, services: &services, links: &links, intake: &intake, tracker: &tracker };
+        let socket = options.socket.clone().or_else(|| config.server.socket.clone());
+        shells.api(clock.clone(), socket.unwrap_or_else(|| options.state.join("api.sock")));
+        let resolvers = shells.start(replies);
+        publish_metrics(&ledger, &services, resolvers);
+        start_watchdog(&ledger, &intake, &tracker);
+        tracker.spawn(reload_on_signal(
+            options.config.clone(),
+            config.clone(),
+            services.clone(),
+            clock,
+            intake.clone(),
+        ));
         process::ready(&services.health).await;
         let ended = tokio::select! {
             () = stop.cancelled() => None,
@@ -133,9 +158,15 @@ impl App {
         };
         process::stopping();
         services.health.set("daemon", State::Fails("stopping".to_owned()));
+        services.bus.stop().await;
+        answering.cancel();
         intake.cancel();
         tracker.close();
-        if tokio::time::timeout(GRACE, tracker.wait()).await.is_err() {
+        let drained = async {
+            tracker.wait().await;
+            futures_util::future::join_all(leasing).await;
+        };
+        if tokio::time::timeout(GRACE, drained).await.is_err() {
             tracing::warn!("{} tasks did not end in {} s", tracker.len(), GRACE.as_secs());
         }
         history.close().await;
@@ -146,98 +177,116 @@ impl App {
                 writer.await
             }
         };
+        background.cancel();
         match ended {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(AppError::Failed(error.to_string())),
             Err(_) => Err(AppError::Failed("the ledger's writer is gone".to_owned())),
         }
     }
+}
 
-    fn start_http(&self, intake: &CancellationToken, tracker: &TaskTracker) {
-        let Services { access, events, health, .. } = &self.services;
-        let api = http::api::Api {
-            access: access.clone(),
-            events: events.clone(),
-            health: health.clone(),
-            clock: self.clock.clone(),
-            began: self.clock.wall(),
-            stopping: intake.clone(),
-        };
-        let door = http::guard::Door {
-            access: access.clone(),
-            sessions: http::session::Sessions::new(self.clock.clone(), random()),
-            settings: self.door_settings(),
-        };
-        let router = http::api::router(Arc::new(api))
-            .layer(axum::middleware::from_fn_with_state(Arc::new(door), http::guard::guard));
-        let socket = self.options.socket.clone().or_else(|| self.config.server.socket.clone());
-        let socket = socket.unwrap_or_else(|| self.options.state.join("api.sock"));
-        let (unix, health_unix) = (router.clone(), health.clone());
-        let cancel = intake.clone();
-        tracker.spawn(async move {
-            let bind = || sockets::unix(&socket);
-            if let Some(listener) = keep_trying("api socket", &health_unix, &cancel, bind).await {
-                http::accept::serve(listener, unix, cancel).await;
+fn publish_metrics(ledger: &Ledger, services: &Services, resolvers: Resolvers) {
+    metrics::clear_sources();
+    let (ledger, services) = (ledger.clone(), services.clone());
+    metrics::source(move |samples| {
+        samples.put("lanlord_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+        samples.put("lanlord_ledger_queue", &[], ledger.depth() as f64);
+        samples.put("lanlord_ledger_seq", &[], ledger.head() as f64);
+        samples.put("lanlord_devices", &[], services.devices.count() as f64);
+        for usage in services.leasing.usage() {
+            let subnet = usage.subnet.to_string();
+            let mut put = |state, value: usize| {
+                samples.put("lanlord_dhcp_pool_addresses", &[("subnet", &subnet), ("state", state)], value as f64);
+            };
+            put("free", usage.free);
+            put("taken", usage.size.saturating_sub(usage.free));
+        }
+        samples.rendered(services.bindings.counters());
+        samples.rendered(services.leasing.counters());
+        samples.rendered(services.naming.counters());
+        samples.rendered(services.phones.counters());
+        samples.rendered(services.bus.counters());
+        samples.put("lanlord_hosts", &[], services.hosts.count() as f64);
+        for resolver in resolvers.lock().unwrap_or_else(|e| e.into_inner()).iter() {
+            samples.rendered(resolver.counters().read());
+        }
+    });
+}
+
+/// The service manager hears from us as long as the ledger's task passes its heartbeat.
+fn start_watchdog(ledger: &Ledger, intake: &CancellationToken, tracker: &TaskTracker) {
+    let Some(period) = process::watchdog() else { return };
+    let (ledger, cancel) = (ledger.clone(), intake.clone());
+    tracker.spawn(async move {
+        while cancel.run_until_cancelled(tokio::time::sleep(period / 3)).await.is_some() {
+            if tokio::time::timeout(period / 3, ledger.commit(Vec::new())).await.is_ok() {
+                process::alive();
             }
-        });
-        for address in self.config.server.listen.clone() {
-            let (router, health, cancel) = (router.clone(), health.clone(), intake.clone());
-            tracker.spawn(async move {
-                let part = format!("api {address}");
-                let bind = || sockets::tcp(address);
-                if let Some(listener) = keep_trying(&part, &health, &cancel, bind).await {
-                    http::accept::serve(listener, router, cancel).await;
-                }
-            });
         }
-    }
+    });
+}
 
-    fn door_settings(&self) -> http::guard::Settings {
-        let users = self.config.claws.credentials.iter();
-        http::guard::Settings {
-            own_uid: nix::unistd::geteuid().as_raw(),
-            admin_group: self.config.server.admin_group.clone(),
-            local: users.filter_map(|c| c.uid.map(|uid| (uid, c.name.clone()))).collect(),
+/// SIGHUP: the file is checked whole, then networks, plugins and zones are taken over; or nothing is (I11).
+async fn reload_on_signal(
+    file: PathBuf,
+    first: Config,
+    services: Services,
+    clock: Arc<dyn Clock>,
+    cancel: CancellationToken,
+) {
+    let mut hangups = process::reload_signal();
+    while let Some(Some(())) = cancel.run_until_cancelled(hangups.recv()).await {
+        let (file, first) = (file.clone(), first.clone());
+        let (services, now) = (services.clone(), clock.wall());
+        // files are read: not on a thread that packets wait for
+        let reloading = tokio::task::spawn_blocking(move || reload(&file, &first, &services, now));
+        if reloading.await.is_err() {
+            tracing::error!("a reload broke off");
         }
-    }
-
-    fn start_metrics(&self) {
-        metrics::clear_sources();
-        let ledger = self.ledger.clone();
-        let bindings = self.services.bindings.clone();
-        metrics::source(move |samples| {
-            samples.put("lanlord_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
-            samples.put("lanlord_ledger_queue", &[], ledger.depth() as f64);
-            samples.put("lanlord_ledger_seq", &[], ledger.head() as f64);
-            samples.rendered(bindings.counters());
-        });
-    }
-
-    /// The service manager hears from us as long as the ledger's task passes its heartbeat.
-    fn start_watchdog(&self, intake: &CancellationToken, tracker: &TaskTracker) {
-        if let Some(period) = process::watchdog() {
-            let (ledger, cancel) = (self.ledger.clone(), intake.clone());
-            tracker.spawn(async move {
-                while cancel.run_until_cancelled(tokio::time::sleep(period / 3)).await.is_some() {
-                    if tokio::time::timeout(period / 3, ledger.commit(Vec::new())).await.is_ok() {
-                        process::alive();
-                    }
-                }
-            });
-        }
+        process::reloaded();
     }
 }
 
+fn reload(file: &Path, first: &Config, services: &Services, now: crate::domain::time::Wall) {
+    let config = match config::load(file) {
+        Ok(config) => config,
+        Err(problems) => {
+            problems.0.iter().for_each(|problem| tracing::error!("{problem}"));
+            let text = format!("the new configuration has {} problems; the old one stays", problems.0.len());
+            return services.health.set("configuration", State::Degraded(text));
+        }
+    };
+    let plugins = services::load_plugins(&config.provisioning.plugins, &services.health);
+    services.leasing.reload(settings::policy(&config, &plugins));
+    services.phones.reload(plugins);
+    let zones = services.naming.reload(now);
+    let stale = settings::needs_restart(first, &config);
+    match (&zones, stale.is_empty()) {
+        (Ok(_), true) => services.health.forget("configuration"),
+        (Err(_), _) => {
+            let text = "a zone file has problems; the old zones stay".to_owned();
+            services.health.set("configuration", State::Degraded(text));
+        }
+        (Ok(_), false) => {
+            let text = format!("restart to take over what changed in {}", stale.join(", "));
+            tracing::warn!("{text}");
+            services.health.set("configuration", State::Degraded(text));
+        }
+    }
+    tracing::info!("the configuration was loaded again");
+}
+
 /// Tries every five seconds until it works or the daemon stops; says on the board how it is.
-async fn keep_trying<T, E: std::fmt::Display>(
+async fn keep_trying<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
     part: &str,
     health: &Health,
     cancel: &CancellationToken,
-    mut attempt: impl FnMut() -> Result<T, E>,
+    mut attempt: impl FnMut() -> F,
 ) -> Option<T> {
     let mut told = String::new();
     while !cancel.is_cancelled() {
-        match attempt() {
+        match attempt().await {
             Ok(done) => {
                 health.set(part, State::Works);
                 return Some(done);

@@ -67,11 +67,13 @@ impl Samples {
         self.0.insert((name.to_owned(), labels), value);
     }
 
-    /// Counters that a part keeps by itself.
+    /// Counters that a part keeps by itself; those of several parts add up.
     pub fn rendered(&mut self, counters: Vec<Counted>) {
         for (name, labels, value) in counters {
             #[allow(clippy::cast_precision_loss)]
-            self.put(name, &labels, value as f64);
+            let value = value as f64;
+            let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            *self.0.entry((name.to_owned(), labels)).or_default() += value;
         }
     }
 }

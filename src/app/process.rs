@@ -48,6 +48,28 @@ pub(super) async fn ready(health: &Arc<Health>) {
     notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
 }
 
+/// Rings on SIGHUP.
+pub(super) fn reload_signal() -> tokio::sync::mpsc::Receiver<()> {
+    let (ring, rings) = tokio::sync::mpsc::channel(1);
+    match signal(SignalKind::hangup()) {
+        Ok(mut signals) => {
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    if ring.send(()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        Err(error) => tracing::error!(%error, "SIGHUP cannot be caught"),
+    }
+    rings
+}
+
+pub(super) fn reloaded() {
+    notify(&[NotifyState::Ready]);
+}
+
 pub(super) fn stopping() {
     tracing::info!("stopping");
     notify(&[NotifyState::Stopping]);

@@ -11,6 +11,10 @@ pub struct Claws {
     pub enrich_address: bool,
     pub enrich_dns: bool,
     pub deadline: Duration,
+    pub apply_timeout: Duration,
+    pub heartbeat: Duration,
+    /// Of two values for one thing, that of the module with the smaller priority number stays.
+    pub by_priority: bool,
     pub zones: Vec<ZoneRule>,
     pub credentials: Vec<BusCredential>,
     pub modules: Vec<BusModule>,
@@ -22,6 +26,9 @@ impl Default for Claws {
             enrich_address: true,
             enrich_dns: true,
             deadline: Duration::from_secs(10),
+            apply_timeout: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(5),
+            by_priority: false,
             zones: Vec::new(),
             credentials: Vec::new(),
             modules: Vec::new(),
@@ -42,11 +49,15 @@ pub struct ZoneRule {
 pub struct BusCredential {
     pub name: String,
     pub uid: Option<u32>,
+    /// Empty: its name.
+    pub sources: Vec<String>,
     pub submit: Vec<String>,
     pub delegate: Vec<String>,
     pub subscribe: Vec<String>,
     pub append: Vec<String>,
     pub remove: Vec<String>,
+    pub watch: bool,
+    pub assume_prefixes: Option<bool>,
 }
 
 /// What a module is to the bus.
@@ -74,7 +85,7 @@ pub struct BusModule {
     pub on_timeout: Option<Otherwise>,
     pub on_down: Option<Otherwise>,
     pub veto: bool,
-    pub stage: u32,
+    pub apply: bool,
     pub priority: u32,
 }
 
@@ -85,6 +96,9 @@ pub(super) fn read(section: Option<Section<'_>>) -> Claws {
         enrich_address: s.flag("enrich_address").unwrap_or(base.enrich_address),
         enrich_dns: s.flag("enrich_dns").unwrap_or(base.enrich_dns),
         deadline: within(&s, "deadline", 60).unwrap_or(base.deadline),
+        apply_timeout: within(&s, "apply_timeout", 300).unwrap_or(base.apply_timeout),
+        heartbeat: within(&s, "heartbeat", 60).unwrap_or(base.heartbeat),
+        by_priority: s.choice("on_conflict", &[("fail", false), ("priority", true)]).unwrap_or(base.by_priority),
         zones: s.tables("zone", "claws.zone").iter().filter_map(zone).collect(),
         credentials: s.tables("credential", "claws.credential").iter().filter_map(credential).collect(),
         modules: s.tables("module", "claws.module").iter().filter_map(module).collect(),
@@ -122,11 +136,14 @@ fn credential(section: &Section<'_>) -> Option<BusCredential> {
     Some(BusCredential {
         name: needed(section, "name")?,
         uid: section.number("uid", 0..=u64::from(u32::MAX)).and_then(|uid| u32::try_from(uid).ok()),
+        sources: words("sources"),
         submit: words("submit"),
         delegate: words("delegate"),
         subscribe: words("subscribe"),
         append: words("append"),
         remove: words("remove"),
+        watch: section.flag("watch").unwrap_or(false),
+        assume_prefixes: section.flag("assume_prefixes"),
     })
 }
 
@@ -143,7 +160,7 @@ fn module(section: &Section<'_>) -> Option<BusModule> {
         on_timeout: section.choice("on_timeout", &timeouts),
         on_down: section.choice("on_down", &downs),
         veto: section.flag("veto").unwrap_or(false),
-        stage: small("stage", 0),
+        apply: section.flag("apply").unwrap_or(true),
         priority: small("priority", 100),
     })
 }

@@ -77,7 +77,7 @@ impl Neighbours {
         self.dump = true;
     }
 
-    async fn table(&self) -> std::io::Result<Vec<Neighbour>> {
+    async fn table(&mut self) -> std::io::Result<Vec<Neighbour>> {
         let all: Vec<NeighbourMessage> =
             self.handle.neighbours().get().execute().try_collect().await.map_err(std::io::Error::other)?;
         Ok(all.iter().filter_map(neighbour).filter(|n| n.mac.is_some()).collect())

@@ -72,7 +72,15 @@ impl Credential {
     }
 }
 
+/// `noun:right`; a right alone is meant for all nouns, `bus` for the bus.
 fn parse(scope: &str) -> Option<(&str, Right)> {
+    let scope = match scope {
+        "admin" => ADMIN,
+        "write" => "*:write",
+        "read" => "*:read",
+        "bus" => BUS,
+        other => other,
+    };
     let (noun, right) = scope.split_once(':')?;
     let right = match right {
         "read" => Right::Read,

@@ -67,6 +67,11 @@ impl Events {
         self.ledger.get().map_or(0, Ledger::head)
     }
 
+    /// Random per database and per restore.
+    pub fn epoch(&self) -> String {
+        self.ledger.get().map_or_else(String::new, |ledger| ledger.epoch().to_owned())
+    }
+
     /// Events above `after`, in order; at most [`PAGE`].
     pub async fn after(&self, after: u64, limit: usize) -> Result<Vec<Event>, EventsError> {
         let entries = self.history.events(after, limit.min(PAGE)).await.map_err(|error| {

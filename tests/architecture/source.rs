@@ -47,7 +47,7 @@ pub fn sources(root: &Path) -> Vec<Source> {
 impl Source {
     pub fn new(relative: &str, text: &str) -> Source {
         let mut module: Vec<String> = relative.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
-        let is_test = module.iter().any(|part| part == "tests" || part.ends_with("_tests"));
+        let is_test = module.iter().any(|part| part == "tests" || part == "fixture" || part.ends_with("_tests"));
         if matches!(module.last().map(String::as_str), Some("mod" | "lib" | "main")) {
             module.pop();
         }

@@ -13,3 +13,5 @@ pub mod guard;
 pub mod problem;
 /// Cookies for credentials that were proved.
 pub mod session;
+/// The status page.
+pub mod ui;

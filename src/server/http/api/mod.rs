@@ -15,14 +15,32 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::problem::Problem;
+use super::session::Sessions;
 use crate::clock::Clock;
-use crate::domain::time::Wall;
+use crate::domain::time::{Mono, Wall};
 use crate::service::access::{Access, Credential, Right};
+use crate::service::devices::Devices;
 use crate::service::events::Events;
 use crate::service::health::Health;
+use crate::service::hosts::Hosts;
+use crate::service::leasing::Leasing;
+use crate::service::naming::Naming;
+use crate::service::provisioning::Provisioning;
 
+/// `/api/v1/devices`, `configs`, `provisioning`.
+mod devices;
+/// `/api/v1/dns`.
+mod dns;
 /// `GET /api/v1/events`: list, and live over SSE.
 mod events;
+/// `/api/v1/hosts`.
+mod hosts;
+/// `/api/v1/leases`.
+mod leases;
+/// The status page.
+mod page;
+/// `/api/v1/reservations`.
+mod reservations;
 /// `/healthz`, `/readyz`, `/livez`, `/metrics`, `/api/v1/status`.
 mod status;
 /// `/api/v1/tokens`.
@@ -33,8 +51,19 @@ pub struct Api {
     pub access: Arc<Access>,
     pub events: Arc<Events>,
     pub health: Arc<Health>,
+    pub leasing: Arc<Leasing>,
+    pub naming: Naming,
+    pub devices: Arc<Devices>,
+    pub phones: Arc<Provisioning>,
+    pub hosts: Hosts,
+    /// The site's domain, for the page.
+    pub domain: String,
+    pub sessions: Arc<Sessions>,
+    /// A new name for an object.
+    pub new_id: Box<dyn Fn() -> String + Send + Sync>,
     pub clock: Arc<dyn Clock>,
-    pub began: Wall,
+    /// When the daemon started.
+    pub began: Mono,
     /// Long answers end when this is cancelled.
     pub stopping: CancellationToken,
 }
@@ -43,11 +72,19 @@ pub struct Api {
 pub fn router(api: Arc<Api>) -> Router {
     let v1 = Router::new()
         .merge(noun("event", events::routes()))
+        .merge(noun("lease", leases::routes()))
+        .merge(noun("reservation", reservations::routes()))
+        .merge(noun("device", devices::routes()))
+        .merge(noun("config", devices::configs()))
+        .merge(noun("provisioning", devices::provisioning()))
+        .merge(noun("dns", dns::routes()))
+        .merge(noun("host", hosts::routes()))
         .merge(noun("status", status::routes()))
         .merge(noun("token", tokens::routes()));
     Router::new()
         .nest("/api/v1", v1)
         .merge(status::outside())
+        .merge(page::routes())
         .fallback(|| async { Problem::not_found("there is nothing at this address; the API is under /api/v1") })
         .method_not_allowed_fallback(wrong_method)
         .with_state(api)
@@ -147,26 +184,41 @@ impl PageQuery {
         let total = all.len();
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
         if let Some(cursor) = &self.cursor {
-            let after = unhex(cursor).ok_or_else(|| Problem::bad("`cursor` is none that was given out here"))?;
+            let after = unhexadecimal(cursor)
+                .and_then(|octets| String::from_utf8(octets).ok())
+                .ok_or_else(|| Problem::bad("`cursor` is none that was given out here"))?;
             all.retain(|(key, _)| *key > after);
         }
-        let cursor = (all.len() > limit).then(|| hex(&all[limit - 1].0));
+        let cursor = (all.len() > limit).then(|| hexadecimal(all[limit - 1].0.as_bytes()));
         all.truncate(limit);
         Ok(axum::Json(Page { items: all.into_iter().map(|(_, item)| item).collect(), total, cursor }))
     }
 }
 
-fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+/// Octets as hexadecimal digits.
+pub(super) fn hexadecimal(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
-fn unhex(text: &str) -> Option<String> {
-    if !text.is_ascii() || !text.len().is_multiple_of(2) {
-        return None;
+/// Octets from hexadecimal digits.
+pub(super) fn unhexadecimal(text: &str) -> Option<Vec<u8>> {
+    let digits = text.bytes().map(|b| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok()));
+    let digits = digits.collect::<Option<Vec<u8>>>()?;
+    digits.len().is_multiple_of(2).then(|| digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}
+
+/// What a client sent, for people: text where it is text, escapes elsewhere.
+pub(super) fn readable(octets: &[u8]) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    match std::str::from_utf8(octets) {
+        Ok(text) => text.chars().map(escaped).collect(),
+        Err(_) => octets.escape_ascii().to_string(),
     }
-    let octets: Option<Vec<u8>> =
-        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect();
-    String::from_utf8(octets?).ok()
+}
+
+/// RFC 3339; absent for a time that never comes.
+pub(super) fn when(time: Wall) -> Option<String> {
+    (time != Wall::NEVER).then(|| time.rfc3339())
 }
 
 #[cfg(test)]

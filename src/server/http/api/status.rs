@@ -51,12 +51,25 @@ async fn metrics_text() -> impl IntoResponse {
 }
 
 async fn status(State(api): State<Arc<Api>>, Params(_): Params<Nothing>) -> Result<Json<Value>, Problem> {
+    let told = api.health.parts().into_iter().filter_map(|(part, state)| match state {
+        Condition::Fails(text) => Some(json!({ "id": part, "severity": "error", "text": text })),
+        Condition::Degraded(text) => Some(json!({ "id": part, "severity": "warning", "text": text })),
+        Condition::Starting | Condition::Works => None,
+    });
+    let findings: Vec<Value> = told.collect();
     Ok(Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "began": api.began.rfc3339(),
+        "domain": api.domain,
         "now": api.clock.wall().rfc3339(),
+        "uptime_s": api.clock.mono().since(api.began).as_secs(),
         "ready": api.health.is_ready(),
         "parts": parts(&api),
+        "epoch": api.events.epoch(),
         "seq": api.events.head(),
+        "leases": api.leasing.leases().len(),
+        "devices": api.devices.count(),
+        "hosts": api.hosts.count(),
+        "pending": api.phones.pending().len(),
+        "findings": findings,
     })))
 }

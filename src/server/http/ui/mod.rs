@@ -132,11 +132,15 @@ fn table(out: &mut String, table: &Table) {
         return;
     }
     out.push_str("<div class=\"scroll\" tabindex=\"0\"><table><thead><tr>");
-    columns.iter().for_each(|c| drop(write!(out, "<th scope=\"col\">{}</th>", Escaped(c))));
+    columns.iter().for_each(|c| {
+        let _ = write!(out, "<th scope=\"col\">{}</th>", Escaped(c));
+    });
     out.push_str("</tr></thead><tbody>");
     for row in rows.iter().take(ROWS) {
         out.push_str("<tr>");
-        row.iter().for_each(|cell| drop(write!(out, "<td>{}</td>", Escaped(cell))));
+        row.iter().for_each(|cell| {
+            let _ = write!(out, "<td>{}</td>", Escaped(cell));
+        });
         out.push_str("</tr>");
     }
     out.push_str("</tbody></table></div>");

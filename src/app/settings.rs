@@ -1,0 +1,146 @@
+//! From the configuration's meaning to the settings of each part.
+
+use std::net::IpAddr;
+
+use crate::config::claws::{BusCredential, BusModule, Otherwise, Role};
+use crate::config::{AutoCreate, Config};
+use crate::domain::claws::access::{Namespaces, Patterns};
+use crate::domain::claws::merge::OnConflict;
+use crate::domain::claws::transaction;
+use crate::domain::dhcp::policy::Policy;
+use crate::domain::phone;
+use crate::domain::phone::plugin::Plugin;
+use crate::net::Links;
+use crate::server::dhcp4;
+use crate::service::{bus, naming, provisioning};
+
+/// DHCP: what the networks say, and the recipes of the phones' plugins if there is somebody to serve them.
+pub(super) fn policy(config: &Config, _plugins: &[Plugin]) -> Policy {
+    config.policy.clone()
+}
+
+/// Names: every network has its domain; the zone files count only while DNS is on.
+pub(super) fn naming(config: &Config, links: &Links, seed: u64) -> naming::Settings {
+    let mut settings = naming::Settings::new(&config.server.domain, seed);
+    settings.zone_dir = config.dns.enabled.then(|| config.dns.zones.clone());
+    settings.networks = (config.networks.iter())
+        .map(|network| naming::Domain {
+            network: network.name.clone(),
+            domain: network.domain.clone(),
+            subnets: network.subnets.iter().map(|subnet| subnet.prefix).collect(),
+        })
+        .collect();
+    settings.domains = config.claws.zones.iter().map(|zone| zone.domain.clone()).collect();
+    settings.server_addresses = own_addresses(config, links);
+    if let Some(ttl) = config.dns.ttl {
+        (settings.ttl, settings.ttl_min, settings.ttl_max) = (ttl, ttl, ttl);
+    }
+    settings
+}
+
+/// Our addresses on the networks' interfaces, without those that mean something on one link only.
+pub(super) fn own_addresses(config: &Config, links: &Links) -> Vec<IpAddr> {
+    let interfaces = config.networks.iter().filter_map(|network| network.interface.as_deref());
+    let addresses = interfaces.filter_map(|name| links.by_name(name)).flat_map(|link| link.addresses.clone());
+    let far = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => !ip.is_link_local(),
+        IpAddr::V6(ip) => !ip.is_unicast_link_local(),
+    };
+    addresses.map(|net| net.addr()).filter(far).collect()
+}
+
+/// Phones.
+pub(super) fn provisioning(config: &Config) -> provisioning::Settings {
+    provisioning::Settings {
+        auto_create: match config.provisioning.auto_create {
+            _ if !config.provisioning.enabled => phone::retrieve::AutoCreate::Off,
+            AutoCreate::Off => phone::retrieve::AutoCreate::Off,
+            AutoCreate::Bound => phone::retrieve::AutoCreate::Bound,
+            AutoCreate::Claimed => phone::retrieve::AutoCreate::Claimed,
+        },
+        create_on_lease: config.provisioning.enabled && config.provisioning.create_on_lease,
+        http_url: config.provisioning.http_url.clone(),
+        http_port: config.provisioning.http_port,
+        ..provisioning::Settings::default()
+    }
+}
+
+/// Tables of the configuration whose changes only a restart takes over.
+pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let interfaces = |config: &Config| dhcp4(config);
+    let mut out = Vec::new();
+    let mut compare = |name, same: bool| {
+        if !same {
+            out.push(name);
+        }
+    };
+    compare("[server]", old.server == new.server);
+    compare("[log]", old.log == new.log);
+    compare("[dhcp4] or the interfaces", old.dhcp4.enabled == new.dhcp4.enabled && interfaces(old) == interfaces(new));
+    compare("[dns]", old.dns == new.dns);
+    let phones = |config: &Config| crate::config::Provisioning { plugins: Vec::new(), ..config.provisioning.clone() };
+    compare("[provisioning]", phones(old) == phones(new));
+    compare("[claws]", old.claws == new.claws);
+    out
+}
+
+/// The bus.
+pub(super) fn bus(config: &Config) -> bus::Settings {
+    let claws = &config.claws;
+    bus::Settings {
+        credentials: claws.credentials.iter().map(credential).collect(),
+        modules: claws.modules.iter().map(module).collect(),
+        deadline: claws.deadline,
+        apply_timeout: claws.apply_timeout,
+        heartbeat: claws.heartbeat,
+        on_conflict: if claws.by_priority { OnConflict::Priority } else { OnConflict::Fail },
+    }
+}
+
+fn credential(c: &BusCredential) -> bus::Credential {
+    bus::Credential {
+        name: c.name.clone(),
+        sources: Patterns(c.sources.clone()),
+        delegate: Patterns(c.delegate.clone()),
+        submit: Patterns(c.submit.clone()),
+        subscribe: Namespaces(c.subscribe.iter().map(|pattern| namespace_of(pattern)).collect()),
+        append: Namespaces(c.append.clone()),
+        remove: Namespaces(c.remove.clone()),
+        watch: c.watch,
+        assume_prefixes: c.assume_prefixes,
+    }
+}
+
+/// A module sees whole namespaces: of `host:*` the part before the colon.
+fn namespace_of(pattern: &str) -> String {
+    pattern.strip_suffix(":*").unwrap_or(pattern).to_owned()
+}
+
+fn module(m: &BusModule) -> bus::Module {
+    let policy = transaction::Policy {
+        role: match m.role {
+            Role::Required => transaction::Role::Required,
+            Role::Optional => transaction::Role::Optional,
+            Role::Observer => transaction::Role::Observer,
+        },
+        timeout: m.timeout,
+        cancel_on_timeout: m.on_timeout.map(|otherwise| otherwise == Otherwise::Cancel),
+        on_down: m.on_down.map(|otherwise| match otherwise {
+            Otherwise::Continue => transaction::OnDown::Skip,
+            Otherwise::Wait => transaction::OnDown::Wait,
+            Otherwise::Cancel => transaction::OnDown::Cancel,
+        }),
+        veto: m.veto,
+        priority: m.priority,
+    };
+    bus::Module { name: m.name.clone(), policy, apply: m.apply }
+}
+
+/// The interfaces that DHCP serves.
+pub(super) fn dhcp4(config: &Config) -> dhcp4::Settings {
+    dhcp4::Settings {
+        interfaces: config.networks.iter().filter_map(|network| network.interface.clone()).collect(),
+        server_port: config.dhcp4.port,
+        client_port: config.dhcp4.client_port,
+    }
+}

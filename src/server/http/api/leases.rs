@@ -1,0 +1,114 @@
+//! `/api/v1/leases`: who holds which address. Also the addresses that are kept out of use.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use serde::{Deserialize, Serialize};
+
+use super::{Api, Page, PageQuery, Params, hexadecimal, readable, when};
+use crate::domain::lease::Lease;
+use crate::server::http::problem::Problem;
+
+pub(super) fn routes() -> Router<Arc<Api>> {
+    Router::new().route("/leases", get(list)).route("/leases/{ip}", get(show).delete(release))
+}
+
+/// A lease as the API shows it.
+#[derive(Debug, Serialize)]
+pub(super) struct Item {
+    pub ip: String,
+    pub mac: Option<String>,
+    pub network: String,
+    subnet: String,
+    client: String,
+    pub hostname: Option<String>,
+    pub fqdn: Option<String>,
+    pub vendor_class: Option<String>,
+    user_class: Option<String>,
+    circuit_id: Option<String>,
+    relay: Option<String>,
+    interface: String,
+    state: &'static str,
+    began: Option<String>,
+    /// Absent for a lease without end.
+    pub expires: Option<String>,
+}
+
+impl From<&Lease> for Item {
+    fn from(lease: &Lease) -> Item {
+        Item {
+            ip: lease.ip.to_string(),
+            mac: lease.mac.map(|mac| mac.to_string()),
+            network: lease.network.clone(),
+            subnet: lease.subnet.to_string(),
+            client: format!("{:?}", lease.client),
+            hostname: lease.hostname.as_deref().map(readable),
+            fqdn: lease.fqdn.clone(),
+            vendor_class: lease.vendor_class.as_deref().map(readable),
+            user_class: lease.user_class.as_deref().map(readable),
+            circuit_id: lease.circuit_id.as_deref().map(hexadecimal),
+            relay: lease.relay.map(|ip| ip.to_string()),
+            interface: lease.interface.clone(),
+            state: "active",
+            began: when(lease.began),
+            expires: when(lease.expires),
+        }
+    }
+}
+
+/// Orders addresses as numbers, not as text.
+fn key(lease: &Lease) -> String {
+    let octets = match lease.ip {
+        std::net::IpAddr::V4(ip) => hexadecimal(&ip.octets()),
+        std::net::IpAddr::V6(ip) => hexadecimal(&ip.octets()),
+    };
+    format!("{octets} {}", lease.network)
+}
+
+async fn list(
+    State(api): State<Arc<Api>>,
+    Params(query): Params<PageQuery>,
+) -> Result<axum::Json<Page<Item>>, Problem> {
+    query.page(api.leasing.leases().iter().map(|lease| (key(lease), Item::from(lease.as_ref()))).collect())
+}
+
+/// Address plans may overlap: then the network must be named.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    network: Option<String>,
+}
+
+fn find(api: &Api, ip: &str, which: &Which) -> Result<Arc<Lease>, Problem> {
+    let address: Ipv4Addr = ip.parse().map_err(|_| Problem::bad(format!("`{ip}` is no IPv4 address")))?;
+    let fits = |lease: &Arc<Lease>| lease.ip == address && which.network.as_ref().is_none_or(|n| *n == lease.network);
+    let mut found = api.leasing.leases().into_iter().filter(fits);
+    match (found.next(), found.next()) {
+        (Some(lease), None) => Ok(lease),
+        (Some(_), Some(_)) => Err(Problem::bad("several networks lease this address: add ?network=NAME")),
+        (None, _) => Err(Problem::not_found(format!("{address} is not leased"))),
+    }
+}
+
+async fn show(
+    State(api): State<Arc<Api>>,
+    Path(ip): Path<String>,
+    Params(which): Params<Which>,
+) -> Result<axum::Json<Item>, Problem> {
+    find(&api, &ip, &which).map(|lease| axum::Json(Item::from(lease.as_ref())))
+}
+
+async fn release(
+    State(api): State<Arc<Api>>,
+    Path(ip): Path<String>,
+    Params(which): Params<Which>,
+) -> Result<StatusCode, Problem> {
+    let lease = find(&api, &ip, &which)?;
+    let std::net::IpAddr::V4(address) = lease.ip else { return Err(Problem::bad("only IPv4 leases can be ended")) };
+    api.leasing.revoke(&lease.network, address).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,227 @@
+//! `/api/v1/reservations`: addresses, names and options that wait for a client. Those of the configuration
+//! and of hosts are shown, and changed where they come from.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Extension, Router};
+use serde::{Deserialize, Serialize};
+
+use super::{Api, Json, Nothing, Page, PageQuery, Params, hexadecimal, unhexadecimal};
+use crate::domain::dhcp::{options, value};
+use crate::domain::lease::{Origin, Reservation, ReservationKey};
+use crate::domain::net::Mac;
+use crate::server::http::problem::Problem;
+use crate::service::access::Credential;
+use crate::service::leasing::ObjectError;
+
+pub(super) fn routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/reservations", get(list).post(create))
+        .route("/reservations/{*id}", get(show).put(replace).delete(remove))
+}
+
+/// As shown.
+#[derive(Debug, Serialize)]
+pub(super) struct Item {
+    pub id: String,
+    pub network: Option<String>,
+    pub mac: Option<String>,
+    client_id: Option<String>,
+    circuit_id: Option<String>,
+    pub ip: Option<String>,
+    pub name: Option<String>,
+    options: BTreeMap<String, String>,
+    pub origin: String,
+}
+
+impl From<&Reservation> for Item {
+    fn from(r: &Reservation) -> Item {
+        let pick = |f: fn(&ReservationKey) -> Option<String>| r.keys.iter().find_map(f);
+        Item {
+            id: r.id.clone(),
+            network: r.network.clone(),
+            mac: pick(|key| match key {
+                ReservationKey::Mac(mac) => Some(mac.to_string()),
+                _ => None,
+            }),
+            client_id: pick(|key| match key {
+                ReservationKey::ClientId(id) => Some(hexadecimal(id)),
+                _ => None,
+            }),
+            circuit_id: pick(|key| match key {
+                ReservationKey::CircuitId(id) => Some(hexadecimal(id)),
+                _ => None,
+            }),
+            ip: r.ip.map(|ip| ip.to_string()),
+            name: r.name.clone(),
+            options: r.options.iter().map(|(code, wire)| (code.to_string(), value::show_value(*code, wire))).collect(),
+            origin: match &r.origin {
+                Origin::Config(place) => place.clone(),
+                Origin::Host(id) => format!("host {id}"),
+                Origin::User(name) => format!("user {name}"),
+            },
+        }
+    }
+}
+
+/// As sent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    network: Option<String>,
+    mac: Option<String>,
+    /// Hexadecimal digits.
+    client_id: Option<String>,
+    /// Hexadecimal digits.
+    circuit_id: Option<String>,
+    ip: Option<String>,
+    name: Option<String>,
+    /// By name or number.
+    #[serde(default)]
+    options: BTreeMap<String, String>,
+}
+
+impl Wanted {
+    fn understand(self, id: Option<String>, who: &str) -> Result<Reservation, Problem> {
+        let keys = self.keys()?;
+        let parse_ip = |text: &String| {
+            text.parse::<IpAddr>().map_err(|_| Problem::field("/ip", format!("`{text}` is no IP address")))
+        };
+        let ip = self.ip.as_ref().map(parse_ip).transpose()?;
+        let id = id.or_else(|| keys.first().map(name_of)).unwrap_or_default();
+        let mut wire = Vec::new();
+        for (name, text) in &self.options {
+            let pointer = format!("/options/{name}");
+            let code = options::code_of(&name.replace('_', "-"));
+            let code = code.ok_or_else(|| Problem::field(&pointer, format!("there is no DHCP option `{name}`")))?;
+            wire.push((code, value::parse_value(code, text).map_err(|e| Problem::field(&pointer, e.to_string()))?));
+        }
+        let name = self.name.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
+        if let Some(name) = name.as_ref().filter(|name| value::name(name).is_none()) {
+            return Err(Problem::field("/name", format!("`{name}` is no domain name")));
+        }
+        Ok(Reservation {
+            id,
+            network: self.network,
+            keys,
+            ip,
+            name,
+            options: wire,
+            origin: Origin::User(who.to_owned()),
+        })
+    }
+
+    fn keys(&self) -> Result<Vec<ReservationKey>, Problem> {
+        let mut keys = Vec::new();
+        if let Some(text) = &self.mac {
+            let mac: Mac =
+                text.parse().map_err(|e: crate::domain::net::BadMac| Problem::field("/mac", e.to_string()))?;
+            if !mac.is_identity() {
+                return Err(Problem::field("/mac", format!("{mac} cannot belong to one device")));
+            }
+            keys.push(ReservationKey::Mac(mac));
+        }
+        let octets = |text: &String, pointer: &str| {
+            let octets = unhexadecimal(text).filter(|octets| (1..=255).contains(&octets.len()));
+            octets.ok_or_else(|| Problem::field(pointer, "write 1 to 255 octets in hexadecimal digits"))
+        };
+        if let Some(id) = &self.client_id {
+            keys.push(ReservationKey::ClientId(octets(id, "/client_id")?));
+        }
+        if let Some(id) = &self.circuit_id {
+            keys.push(ReservationKey::CircuitId(octets(id, "/circuit_id")?));
+        }
+        if keys.is_empty() {
+            return Err(Problem::field("/mac", "one of mac, client_id and circuit_id is needed"));
+        }
+        Ok(keys)
+    }
+}
+
+fn name_of(key: &ReservationKey) -> String {
+    match key {
+        ReservationKey::Mac(mac) => mac.hex(),
+        ReservationKey::ClientId(id) => format!("id-{}", hexadecimal(id)),
+        ReservationKey::CircuitId(id) => format!("circuit-{}", hexadecimal(id)),
+    }
+}
+
+impl From<ObjectError> for Problem {
+    fn from(error: ObjectError) -> Problem {
+        let detail = error.to_string();
+        match error {
+            ObjectError::Conflict(_) | ObjectError::Foreign(_) => Problem::conflict(detail),
+            ObjectError::Missing(_) => Problem::not_found(detail),
+            ObjectError::Invalid(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail),
+            ObjectError::Busy | ObjectError::Commit(_) => Problem::unavailable(detail),
+        }
+    }
+}
+
+fn find(api: &Api, id: &str) -> Result<Arc<Reservation>, Problem> {
+    let found = api.leasing.reservations().into_iter().find(|r| r.id == id);
+    found.ok_or_else(|| Problem::not_found(format!("there is no reservation `{id}`")))
+}
+
+async fn list(
+    State(api): State<Arc<Api>>,
+    Params(query): Params<PageQuery>,
+) -> Result<axum::Json<Page<Item>>, Problem> {
+    query.page(api.leasing.reservations().iter().map(|r| (r.id.clone(), Item::from(r.as_ref()))).collect())
+}
+
+async fn show(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    Params(_): Params<Nothing>,
+) -> Result<axum::Json<Item>, Problem> {
+    find(&api, &id).map(|r| axum::Json(Item::from(r.as_ref())))
+}
+
+async fn create(
+    State(api): State<Arc<Api>>,
+    Extension(who): Extension<Credential>,
+    Params(_): Params<Nothing>,
+    Json(wanted): Json<Wanted>,
+) -> Result<impl IntoResponse, Problem> {
+    let mut wanted = wanted.understand(None, &who.name)?;
+    // one client may have a reservation on each of several networks
+    if let Some(network) = &wanted.network {
+        wanted.id = format!("{}@{network}", wanted.id);
+    }
+    if find(&api, &wanted.id).is_ok() {
+        return Err(Problem::conflict(format!("there is a reservation `{}` already: PUT changes it", wanted.id)));
+    }
+    let item = Item::from(&wanted);
+    api.leasing.put_reservation(wanted).await?;
+    Ok((StatusCode::CREATED, axum::Json(item)))
+}
+
+async fn replace(
+    State(api): State<Arc<Api>>,
+    Extension(who): Extension<Credential>,
+    Path(id): Path<String>,
+    Params(_): Params<Nothing>,
+    Json(wanted): Json<Wanted>,
+) -> Result<axum::Json<Item>, Problem> {
+    find(&api, &id)?;
+    let wanted = wanted.understand(Some(id), &who.name)?;
+    let item = Item::from(&wanted);
+    api.leasing.put_reservation(wanted).await?;
+    Ok(axum::Json(item))
+}
+
+async fn remove(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    Params(_): Params<Nothing>,
+) -> Result<StatusCode, Problem> {
+    api.leasing.remove_reservation(&id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
