@@ -12,10 +12,7 @@ case ${1:-$reason} in
     ;;
   BOUND | RENEW | REBIND | REBOOT)
     ip=$new_ip_address router=$new_routers dns=$new_domain_name_servers domain=$new_domain_name hostname=$new_host_name
-    tftp=$new_tftp_server_name
-    # dhclient prints octets in hexadecimal with colons, or as text; octal where text would not do
-    opt252=$(printf '%b' "$new_wpad." | od -An -tx1 | tr -d ' \n')
-    opt252=${opt252%2e}
+    opt252=$new_wpad
     prefix=$ip/24
     ;;
   *) exit 0 ;;

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# `make test`: formatting, lints, every cargo test (unit, property, scenario, golden, simulation, lab, API), the
-# package under a booted systemd.
+# `make test`: formatting, lints, every cargo test (unit, property, scenario, golden, simulation, lab, API), the package.
 # A failing step does not hide the next ones. The last line counts: "N passed, N failed".
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -44,7 +43,6 @@ cargo_tests() {
 step format 60 cargo fmt --check
 step lints 1800 cargo clippy --locked --all-targets -- -D warnings
 cargo_tests
-step package 1800 packaging/test.sh
 
 if ((failed)); then echo "failed: ${failures[*]}"; fi
 echo "$passed passed, $failed failed"

@@ -1,17 +1,21 @@
 //! The invariants of ARCHITECTURE.md, asked at the moments when they could be broken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use lanlord::domain::change::Change;
 use lanlord::domain::dns::name::Name;
 use lanlord::domain::dns::rrset::rtype;
 use lanlord::domain::dns::zone::State;
-use lanlord::domain::lease::Lease;
+use lanlord::domain::host::Host;
+use lanlord::domain::lease::{Lease, Reservation, ReservationKey};
+use lanlord::domain::net::Mac;
+use lanlord::domain::time::Wall;
 use lanlord::store::Entry;
 
+use crate::bus::Told;
 use crate::client::{ACK, Reply};
-use crate::world::{DOMAIN, INTERFACE, Server, World, wall};
+use crate::world::{INTERFACE, Server, World, wall};
 
 /// A law that did not hold: its number and what was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +33,15 @@ fn broken(law: &'static str, what: String) -> Result<(), Broken> {
 pub struct Durable {
     seen: usize,
     leases: BTreeMap<IpAddr, Lease>,
+    /// Hardware addresses that ever had a lease.
+    proven: BTreeSet<Mac>,
+    devices: u64,
+    hosts: BTreeMap<String, Host>,
+    /// Transactions by their txid.
+    finals: BTreeSet<String>,
+    cancelled: BTreeSet<String>,
+    /// The batch of the last final event, by its time and number: what it implies stands in it.
+    last_final: Option<(Wall, u64)>,
 }
 
 impl Durable {
@@ -38,6 +51,7 @@ impl Durable {
             self.seen += 1;
             match &entry.change {
                 Change::LeaseGranted(lease) => {
+                    self.proven.extend(lease.mac);
                     let old = self.leases.insert(lease.ip, lease.as_ref().clone());
                     if let Some(old) = old.filter(|old| old.client != lease.client) {
                         let (seq, ip, client) = (entry.seq, lease.ip, &lease.client);
@@ -45,10 +59,54 @@ impl Durable {
                     }
                 }
                 Change::LeaseEnded { ip, .. } => drop(self.leases.remove(ip)),
+                Change::DevicePut(device) => {
+                    self.devices += 1;
+                    if !device.mac.is_some_and(|mac| self.proven.contains(&mac)) {
+                        broken("I5", format!("entry {} makes a device of a bare address: {device:?}", entry.seq))?;
+                    }
+                }
+                Change::TxFinal(tx) => {
+                    self.finals.insert(tx.key.txid.clone());
+                    self.last_final = Some((entry.at, entry.seq));
+                }
+                Change::TxCancelled { key, .. } => drop(self.cancelled.insert(key.txid.clone())),
+                Change::HostPut(host) => {
+                    self.beside_its_final(entry)?;
+                    self.hosts.insert(host.id.clone(), host.as_ref().clone());
+                }
+                Change::HostRemoved { id } => {
+                    self.beside_its_final(entry)?;
+                    self.hosts.remove(id);
+                }
                 _ => {}
             }
         }
+        if let Some(txid) = self.finals.intersection(&self.cancelled).next() {
+            broken("I7", format!("{txid} is final and cancelled"))?;
+        }
         Ok(())
+    }
+
+    /// I7: a host changes in the batch of its final event, and nowhere else.
+    fn beside_its_final(&self, entry: &Entry) -> Result<(), Broken> {
+        match self.last_final {
+            Some((at, seq)) if at == entry.at && seq + 3 > entry.seq => Ok(()),
+            other => broken("I7", format!("a host changes without a final event: {entry:?}, {other:?}")),
+        }
+    }
+
+    /// Names that lead to an address, by what is durable: of hosts, and of leases.
+    fn names_of(&self, ip: IpAddr) -> BTreeSet<String> {
+        let has = |host: &&Host| host.interfaces.iter().any(|i| i.addresses.contains(&ip));
+        let mut out: BTreeSet<String> = self.hosts.values().filter(has).filter_map(|h| h.fqdn.clone()).collect();
+        if let Some(lease) = self.leases.get(&ip) {
+            // DN-301, DN-302: the best source names a host whatever its lease says, and takes the name from others
+            let is_it = |h: &&Host| h.interfaces.iter().any(|i| i.mac.is_some() && i.mac == lease.mac);
+            let taken = |name: &String| self.hosts.values().any(|h| h.fqdn.as_ref() == Some(name));
+            let own = self.hosts.values().find(is_it).and_then(|h| h.fqdn.clone());
+            out.extend(own.or_else(|| lease.fqdn.clone().filter(|name| !taken(name))));
+        }
+        out
     }
 }
 
@@ -56,6 +114,13 @@ impl Durable {
 fn durable(world: &mut World) -> Result<(), Broken> {
     let World { media, durable, .. } = world;
     media.durable(|entries| durable.follow(entries))
+}
+
+/// At the end: all of it keeps the laws. Returns how many entries there are, and how many of devices.
+pub fn whole_journal(world: &mut World) -> Result<(u64, u64), Broken> {
+    world.durable = Durable::default();
+    durable(world)?;
+    Ok((world.durable.seen as u64, world.durable.devices))
 }
 
 /// An ACK is about to leave.
@@ -82,7 +147,7 @@ pub fn as_it_leaves(world: &mut World, server: &Server, reply: &Reply) -> Result
     if binding.as_ref().and_then(|b| b.mac).map(|m| m.0) != Some(reply.mac) {
         broken("I4", format!("{ip} is acknowledged to {:?} and bound to {binding:?}", reply.mac))?;
     }
-    names(&server.naming.state(), leases)
+    names(&server.naming.state(), &world.durable)
 }
 
 /// The server has just read its disk again.
@@ -105,31 +170,84 @@ pub fn after_start(world: &mut World, server: &Server) -> Result<(), Broken> {
             }
         }
     }
-    names(&server.naming.state(), leases)
+    hosts(server, &world.durable)?;
+    names(&server.naming.state(), &world.durable)
 }
 
-/// I7, I8: names are a function of the leases, and forward and reverse are of one snapshot.
-fn names(state: &State, leases: &BTreeMap<IpAddr, Lease>) -> Result<(), Broken> {
-    for last in 100..108 {
-        let ip = Ipv4Addr::new(10, 77, 0, last);
-        let pointers: Vec<Name> = rdata(state, &Name::reverse(ip.into()), rtype::PTR)
-            .iter()
-            .map(|wire| Name::from_wire(wire).expect("a name"))
-            .collect();
-        for name in &pointers {
-            if !rdata(state, name, rtype::A).contains(&ip.octets().to_vec()) {
-                broken("I8", format!("{ip} points to {name}, which has not that address"))?;
+/// The bus told the outside something: it is durable, and names and addresses are as it says.
+pub fn as_it_is_told(world: &mut World, server: &Server, told: &Told) -> Result<(), Broken> {
+    durable(world)?;
+    let (txid, is_final, is_cancelled) = match told {
+        Told::State { txid, state } => (txid.clone(), matches!(*state, "final" | "completed"), *state == "cancelled"),
+        Told::Broadcast(line) => {
+            let Some(txid) = line.split("txid=\"").nth(1).and_then(|rest| rest.split('"').next()) else {
+                return Ok(());
+            };
+            // progress carries the word final, too (CL-206)
+            let event = line.starts_with("<claws:event") && !line.contains("<claws:progress-percent>");
+            let says = |status: &str| event && line.contains(&format!("status=\"{status}\""));
+            (txid.to_owned(), says("final") || says("completed"), says("cancelled"))
+        }
+    };
+    if is_final && !world.durable.finals.contains(&txid) {
+        broken("I2", format!("{told:?} and the final event is not on the disk"))?;
+    }
+    if is_cancelled && !world.durable.cancelled.contains(&txid) {
+        broken("I2", format!("{told:?} and the cancellation is not on the disk"))?;
+    }
+    world.tally.finals += u64::from(is_final);
+    world.tally.cancelled += u64::from(is_cancelled);
+    world.note(format!("told: {txid} {is_final} {is_cancelled}"));
+    hosts(server, &world.durable)?;
+    names(&server.naming.state(), &world.durable)
+}
+
+/// I7: the hosts that the services know are those of the journal, and DHCP keeps their addresses for them.
+fn hosts(server: &Server, durable: &Durable) -> Result<(), Broken> {
+    let served: BTreeMap<String, Host> =
+        server.hosts.page(None, 1_000).iter().map(|h| (h.id.clone(), h.as_ref().clone())).collect();
+    if served != durable.hosts {
+        broken("I7", format!("the disk has the hosts {:?}, the daemon {served:?}", durable.hosts))?;
+    }
+    let reservations = server.leasing.reservations();
+    for host in served.values() {
+        for interface in &host.interfaces {
+            for ip in interface.addresses.iter().filter(|ip| ip.is_ipv4()) {
+                let key = interface.mac.map(ReservationKey::Mac);
+                let kept = |r: &&std::sync::Arc<Reservation>| {
+                    r.ip == Some(*ip) && key.as_ref().is_some_and(|k| r.keys.contains(k))
+                };
+                if reservations.iter().find(kept).is_none() {
+                    broken("I7", format!("{ip} of {} is not kept for it: {reservations:?}", host.id))?;
+                }
             }
         }
-        let wanted = leases.get(&IpAddr::V4(ip)).and_then(|lease| lease.fqdn.as_deref());
-        if wanted.is_none() && !pointers.is_empty() {
-            broken("I7", format!("{ip} has no lease and points to {pointers:?}"))?;
+    }
+    Ok(())
+}
+
+/// I7, I8: names are a function of hosts and leases, and forward and reverse are of one snapshot.
+fn names(state: &State, durable: &Durable) -> Result<(), Broken> {
+    let pool = (98..110).map(|last| IpAddr::V4(Ipv4Addr::new(10, 77, 0, last)));
+    let of_hosts = durable.hosts.values().flat_map(|h| &h.interfaces).flat_map(|i| i.addresses.iter().copied());
+    let addresses: BTreeSet<IpAddr> = pool.chain(of_hosts).collect();
+    for ip in addresses {
+        let (kind, octets) = match ip {
+            IpAddr::V4(ip) => (rtype::A, ip.octets().to_vec()),
+            IpAddr::V6(ip) => (rtype::AAAA, ip.octets().to_vec()),
+        };
+        let pointers: BTreeSet<String> = rdata(state, &Name::reverse(ip), rtype::PTR)
+            .iter()
+            .map(|wire| Name::from_wire(wire).expect("a name").to_string())
+            .collect();
+        let forward = |name: &String| rdata(state, &Name::parse(name).expect("a name"), kind);
+        if let Some(name) = pointers.iter().find(|name| !forward(name).contains(&octets)) {
+            broken("I8", format!("{ip} points to {name}, which has not that address"))?;
         }
-        let Some(wanted) = wanted else { continue };
-        let name = Name::parse(wanted).expect("a name");
-        let forward = rdata(state, &name, rtype::A);
-        if !forward.contains(&ip.octets().to_vec()) || !pointers.contains(&name) {
-            broken("I8", format!("{ip} is leased as {wanted}.{DOMAIN}: {forward:?}, {pointers:?}"))?;
+        let wanted = durable.names_of(ip);
+        if wanted != pointers {
+            let (hosts, lease) = (&durable.hosts, durable.leases.get(&ip));
+            broken("I7", format!("{ip} should be {wanted:?} and points to {pointers:?}: {lease:?}, {hosts:?}"))?;
         }
     }
     Ok(())

@@ -3,9 +3,11 @@
 //!
 //! `SEEDS=10000` runs more of them, `SEED=n` one, with its trace.
 
+mod bus;
 mod client;
 mod disk;
 mod laws;
+mod phones;
 mod random;
 mod world;
 
@@ -33,7 +35,7 @@ fn run(seed: u64, faults: Faults, loud: bool) -> (Result<Tally, Broken>, Vec<Str
     (result, world.trace)
 }
 
-/// I2, I3, I4, I7, I8.
+/// I2, I3, I4, I5, I7, I8.
 #[test]
 fn no_seed_breaks_a_law() {
     if let Some(seed) = number("SEED") {
@@ -53,7 +55,15 @@ fn no_seed_breaks_a_law() {
         }
     }
     // what never happens is not tested
-    let enough = sum.acks > 1_000 && sum.naks > 10 && sum.lives > 600 && sum.entries > 1_000 && sum.full > 10;
+    let enough = sum.acks > 1_000
+        && sum.naks > 10
+        && sum.lives > 600
+        && sum.entries > 1_000
+        && sum.full > 10
+        && sum.devices > 20
+        && sum.fetched > 500
+        && sum.finals > 500
+        && sum.cancelled > 50;
     assert!(enough || number("SEEDS").is_some(), "{sum:?}");
     say(&format!("{sum:?}"));
 }
@@ -73,10 +83,15 @@ fn caught(faults: Faults) -> Option<&'static str> {
 
 #[test]
 fn control_a_disk_that_does_not_sync_is_caught() {
-    assert_eq!(caught(Faults { honesty: Honesty::NoSync }), Some("I2"));
+    assert_eq!(caught(Faults { honesty: Honesty::NoSync, ..Faults::default() }), Some("I2"));
 }
 
 #[test]
 fn control_answers_before_the_commit_are_caught() {
-    assert_eq!(caught(Faults { honesty: Honesty::AnswersFirst }), Some("I2"));
+    assert_eq!(caught(Faults { honesty: Honesty::AnswersFirst, ..Faults::default() }), Some("I2"));
+}
+
+#[test]
+fn control_a_provisioning_that_adds_devices_by_address_is_caught() {
+    assert_eq!(caught(Faults { devices_by_address: true, ..Faults::default() }), Some("I5"));
 }

@@ -13,16 +13,22 @@ use lanlord::domain::dhcp::policy::{LeaseTimes, Network, Policy, Pool, Subnet};
 use lanlord::domain::dhcp::v4::Arrival;
 use lanlord::domain::time::{Mono, Wall};
 use lanlord::service::bindings::Bindings;
+use lanlord::service::bus::Bus;
+use lanlord::service::hosts::Hosts;
 use lanlord::service::leasing::{Leasing, Outgoing, Replies};
 use lanlord::service::naming::{self, Naming};
+use lanlord::service::provisioning::Provisioning;
 use lanlord::store::Ledger;
 use lanlord::store::ledger::WriterEnd;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::bus::{self, Told};
 use crate::client::{self, Act, Client};
 use crate::disk::{Honesty, Media};
 use crate::laws::{self, Broken, Durable};
+use crate::phones;
 use crate::random::Random;
 
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -32,12 +38,14 @@ pub const DOMAIN: &str = "home.arpa";
 /// The wall clock of a run starts here: 2026-01-01.
 const EPOCH: u64 = 1_767_225_600_000;
 /// Simulated milliseconds of one run.
-const LENGTH: u64 = 6 * 60 * 1_000;
+const LENGTH: u64 = 4 * 60 * 1_000;
 
 /// What is wrong with the server on purpose.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Faults {
     pub honesty: Honesty,
+    /// Provisioning makes a device of every address that asks for a file.
+    pub devices_by_address: bool,
 }
 
 /// Everything that outlives a crash.
@@ -53,6 +61,9 @@ pub struct World {
     pub trace: Vec<String>,
     pub tally: Tally,
     pub durable: Durable,
+    faults: Faults,
+    /// Whether clients, and others, ask for phone files in this run: the plugins take their time to load.
+    phones: bool,
 }
 
 /// What a run had in it: a run without any of these would prove little.
@@ -63,6 +74,11 @@ pub struct Tally {
     pub lives: u64,
     pub full: u64,
     pub entries: u64,
+    pub devices: u64,
+    pub fetched: u64,
+    /// Final events that the outside was told of.
+    pub finals: u64,
+    pub cancelled: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +98,10 @@ enum Event {
         bytes: Vec<u8>,
     },
     DiskFull(bool),
+    /// Somebody asks for a phone's files.
+    Fetch,
+    /// A frontend adds or removes a host.
+    Submit,
 }
 
 /// The services of one life.
@@ -89,6 +109,11 @@ pub struct Server {
     pub leasing: Arc<Leasing>,
     pub naming: Naming,
     pub bindings: Arc<Bindings>,
+    pub hosts: Hosts,
+    bus: Bus,
+    told: (mpsc::Sender<Told>, mpsc::Receiver<Told>),
+    ledger: Ledger,
+    phones: Option<Arc<Provisioning>>,
     replies: Replies,
     end: WriterEnd,
 }
@@ -129,6 +154,7 @@ fn policy() -> Policy {
         interface: Some(INTERFACE.to_owned()),
         domain: DOMAIN.to_owned(),
         subnets: vec![subnet],
+        prefixes6: vec!["2001:db8:77::/64".parse().expect("a prefix")],
         authoritative: true,
         ..Network::default()
     };
@@ -144,7 +170,7 @@ fn naming_settings(seed: u64) -> naming::Settings {
     settings.networks = vec![naming::Domain {
         network: NETWORK.to_owned(),
         domain: DOMAIN.to_owned(),
-        subnets: vec!["10.77.0.0/24".parse().expect("a prefix")],
+        subnets: ["10.77.0.0/24", "2001:db8:77::/64"].map(|p| p.parse().expect("a prefix")).to_vec(),
     }];
     settings
 }
@@ -156,6 +182,10 @@ impl Tally {
         self.lives += other.lives;
         self.full += other.full;
         self.entries += other.entries;
+        self.devices += other.devices;
+        self.fetched += other.fetched;
+        self.finals += other.finals;
+        self.cancelled += other.cancelled;
     }
 }
 
@@ -165,10 +195,22 @@ impl Server {
         let bindings = Bindings::new(time.clone());
         let (leasing, replies) = Leasing::new(policy(), Arc::new(naming.clone()), time.clone());
         let (disk, recovered) = world.media.open();
-        let views = vec![bindings.view(), leasing.view(), naming.view()];
+        let (bus, hosts) = bus::service(time.clone(), &leasing, &naming, world.now);
+        let mut views = vec![bindings.view(), leasing.view(), naming.view()];
+        let phones = world.phones.then(|| phones::service(bindings.clone(), time.clone(), world.now));
+        views.extend(phones.iter().map(|(_, devices)| devices.view()));
+        views.extend([hosts.view(), bus.view()]);
         let (ledger, end) = Ledger::start(disk, recovered, views, time);
-        leasing.start(ledger, CancellationToken::new());
-        Server { leasing, naming, bindings, replies, end }
+        leasing.start(ledger.clone(), CancellationToken::new());
+        let phones = phones.map(|(phones, devices)| {
+            devices.attach(ledger.clone());
+            tokio::spawn(phones.clone().follow(ledger.clone(), CancellationToken::new()));
+            phones
+        });
+        bus.start(ledger.clone(), None);
+        let told = mpsc::channel(64);
+        tokio::spawn(bus::listen(bus.clone(), told.0.clone()));
+        Server { leasing, naming, bindings, hosts, bus, told, ledger, phones, replies, end }
     }
 }
 
@@ -187,10 +229,20 @@ impl World {
             trace: Vec::new(),
             tally: Tally::default(),
             durable: Durable::default(),
+            faults,
+            phones: seed.is_multiple_of(8),
         };
         for client in 0..usize::from(number) {
             let at = world.random.below(30_000);
             world.wake(client, at);
+        }
+        for _ in 0..world.random.below(25) {
+            let at = world.random.below(LENGTH);
+            world.event(at, Event::Submit);
+        }
+        for _ in 0..if world.phones { 60 } else { 0 } {
+            let at = world.random.below(LENGTH);
+            world.event(at, Event::Fetch);
         }
         for _ in 0..world.random.below(4) {
             let (at, lasts) = (world.random.below(LENGTH), world.random.between(100, 15_000));
@@ -217,7 +269,9 @@ impl World {
             self.media.crash();
             self.now += self.random.below(4_000);
         }
-        self.tally.entries = self.media.durable(|entries| entries.len() as u64);
+        // the last crash may have kept what nobody has looked at yet
+        let counts = laws::whole_journal(self)?;
+        (self.tally.entries, self.tally.devices) = counts;
         Ok(())
     }
 
@@ -235,6 +289,12 @@ impl World {
                     self.now = time.now();
                     if let Some(reply) = reply {
                         self.answered(&server, reply)?;
+                    }
+                }
+                told = server.told.1.recv() => {
+                    self.now = time.now();
+                    if let Some(told) = told {
+                        laws::as_it_is_told(self, &server, &told)?;
                     }
                 }
                 _ = &mut server.end => {
@@ -277,12 +337,31 @@ impl World {
                     self.act(client, act);
                 }
             }
+            Event::Fetch => self.fetch(server),
+            Event::Submit => {
+                let submission = bus::submission(&self.clients, self.events_made, &mut self.random);
+                self.note(format!("submitted: {}", submission.txid));
+                tokio::spawn(bus::submit(server.bus.clone(), submission, server.told.0.clone()));
+            }
             Event::DiskFull(full) => {
                 self.note(format!("disk full: {full}"));
                 self.tally.full += u64::from(full);
                 self.media.full(full);
             }
         }
+    }
+
+    /// From a leased address or a free one, as a client or as a phone that does not exist.
+    fn fetch(&mut self, server: &Server) {
+        let Some(phones) = server.phones.clone() else { return };
+        let request = phones::request(&self.clients, &mut self.random);
+        self.tally.fetched += 1;
+        self.note(format!("{} asks for {}", request.peer, String::from_utf8_lossy(&request.path)));
+        if self.faults.devices_by_address {
+            let (ledger, device) = (server.ledger.clone(), phones::by_address(&request));
+            tokio::spawn(async move { ledger.commit(vec![device]).await });
+        }
+        tokio::spawn(async move { phones.serve(request).await });
     }
 
     /// A reply leaves the server: now the laws must hold. Then the network has it.
