@@ -4,7 +4,7 @@
 //! ledger's task, against every earlier change. Refuses configs that do not validate or cannot be
 //! flattened; seals their secrets before they enter the ledger.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::domain::change::Change;
@@ -44,6 +44,8 @@ struct Tables {
     by_serial: HashMap<(String, String), String>,
     by_uuid: HashMap<String, String>,
     configs: BTreeMap<String, Arc<PhoneConfig>>,
+    /// Ids of the configs that have a role: few, where there may be a config per device.
+    roled: BTreeSet<String>,
 }
 
 impl Tables {
@@ -61,8 +63,17 @@ impl Tables {
                 self.devices.insert(device.id.clone(), Arc::new((**device).clone()));
             }
             Change::DeviceRemoved { id } => self.forget(id),
-            Change::ConfigPut(config) => drop(self.configs.insert(config.id.clone(), Arc::new((**config).clone()))),
-            Change::ConfigRemoved { id } => drop(self.configs.remove(id)),
+            Change::ConfigPut(config) => {
+                self.roled.remove(&config.id);
+                if config.role != Role::None {
+                    self.roled.insert(config.id.clone());
+                }
+                self.configs.insert(config.id.clone(), Arc::new((**config).clone()));
+            }
+            Change::ConfigRemoved { id } => {
+                self.roled.remove(id);
+                self.configs.remove(id);
+            }
             _ => {}
         }
     }
@@ -156,7 +167,8 @@ impl Devices {
 
     /// The config of that role with the smallest id.
     pub fn of_role(&self, role: Role) -> Option<Arc<PhoneConfig>> {
-        self.configs().into_iter().find(|c| c.role == role)
+        let roled: BTreeSet<String> = self.read().roled.iter().chain(self.stock.keys()).cloned().collect();
+        roled.iter().filter_map(|id| self.config(id)).find(|c| c.role == role)
     }
 
     /// Flattened, with secrets still sealed.

@@ -15,6 +15,8 @@ pub mod gate;
 pub mod lint;
 /// Vendors as data.
 pub mod plugin;
+/// What plugins say about DHCP, as recipes of leasing.
+pub mod recipe;
 /// Templates into bytes, within bounds.
 pub mod render;
 /// Identity to device: who exists already, who may be created, who is nobody.
