@@ -133,10 +133,8 @@ impl Shared {
             Decision::Cancel { reason, message } => Err(cancel(&reason, message)),
         };
         match decided {
-            Ok(appliers) => {
+            Ok(()) => {
                 count(&self.counters.r#final);
-                let deadline = self.now().plus(self.settings.apply_timeout);
-                *open.machine() = Machine::Applying(Applying::start(&appliers, deadline));
                 self.release(&open);
                 open.milestone.send_replace(Milestone::Decided);
                 self.tell_builtin_progress(&open);
@@ -221,13 +219,13 @@ impl Shared {
         }
     }
 
-    /// Merge, votes, J2. Returns who is to report that they applied it.
+    /// Merge, votes, J2.
     async fn decide(
         self: &Arc<Shared>,
         open: &Arc<Open>,
         answers: &[Answer],
         mut outcomes: Vec<TxOutcome>,
-    ) -> Result<Vec<String>, Cancel> {
+    ) -> Result<(), Cancel> {
         let merged = merge(&open.payload, &open.accepted.source_name, answers, self.settings.on_conflict)
             .map_err(|conflict| cancel(conflict.reason(), conflict.to_string()))?;
         for outcome in outcomes.iter_mut().filter(|o| merged.denied.contains(&o.module)) {
@@ -242,10 +240,13 @@ impl Shared {
         // asked before, so that a refusal can be written down with its reason, and again in the ledger's order
         self.vote(&deed, self.parts.clock.wall()).map_err(|refusal| cancel(&refusal.code, refusal.message))?;
         let appliers = self.appliers(&merged);
-        let proposal = self.proposal(open, merged, deed, outcomes, appliers.clone());
+        // a quick module acks before this task runs again: its report must find somebody who listens
+        let deadline = self.now().plus(self.settings.apply_timeout);
+        *open.machine() = Machine::Applying(Applying::start(&appliers, deadline));
+        let proposal = self.proposal(open, merged, deed, outcomes, appliers);
         let ledger = self.ledger().map_err(|fault| cancel(fault.code, fault.message))?;
         match ledger.propose(proposal).await {
-            Ok(Outcome::Committed(_)) => Ok(appliers),
+            Ok(Outcome::Committed(_)) => Ok(()),
             Ok(Outcome::Refused { refusal, .. }) => {
                 Err(Cancel { written: true, ..cancel(&refusal.code, refusal.message) })
             }

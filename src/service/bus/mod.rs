@@ -280,6 +280,3 @@ impl Shared {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,6 +3,7 @@
 use super::bench::{ADDRESS_MODULE, Bench, DNS_MODULE, Frame, GUARD, settings, start};
 use crate::domain::claws::xml::{Element, decode_assuming_prefixes};
 use crate::domain::claws::{CLAWS, DHCP, HOST, LAN};
+use crate::domain::lease::ReservationKey;
 use crate::domain::net::Mac;
 use crate::store::memory::Memory;
 
@@ -138,4 +139,21 @@ async fn the_built_in_modules_alone_make_the_same_with_networks_in_cidr() {
     for module in ["lanlord-hosts", "lanlord-address", "lanlord-dns"] {
         assert_eq!(progress_from(&mut web, module).await.percent().as_deref(), Some("100"));
     }
+}
+
+/// CL-121, with a real MAC in the nil one's place: what a DHCP client of that host is given.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sketchs_option_252_waits_for_its_client_as_one_line_feed() {
+    let bench = start(settings(), false, Memory::default()).await;
+    let mut lan = bench.module(ADDRESS_MODULE).await;
+    let mac = Mac([0x00, 0x1b, 0x21, 0, 0, 1]);
+    let real = M1.replace("00:00:00:00:00:00", &mac.to_string());
+    assert_eq!(bench.post("Web Client", &real).await.status, 202);
+    lan.status("provisional").await;
+    assert_eq!(bench.post(ADDRESS_MODULE, &repaired(M4)).await.status, 202);
+    lan.status("final").await;
+    let reservations = bench.leasing.reservations();
+    let mine = reservations.iter().find(|r| r.keys.contains(&ReservationKey::Mac(mac))).expect("a reservation");
+    assert_eq!(mine.ip, Some("192.168.50.4".parse().unwrap()));
+    assert_eq!(mine.options, [(252, b"\n".to_vec())]);
 }
