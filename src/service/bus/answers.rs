@@ -267,7 +267,7 @@ impl Shared {
         count(&self.counters.progress);
         let line: Arc<str> = progress_out(&progress, self.parts.clock.wall()).write().into();
         let state = self.shelf.lock();
-        let after = *self.shelf.head.borrow();
+        let after = self.shelf.head.read();
         for listener in state.streams.values() {
             let initiator = listener.frontend && listener.name == open.accepted.key.source;
             if (initiator || listener.watch) && listener.direct.try_send(Direct { after, line: line.clone() }).is_err()

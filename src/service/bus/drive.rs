@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::answers::progress_of_builtin;
 use super::builtin::{ADDRESS_MODULE, DNS_MODULE, Deed, HOSTS_MODULE};
 use super::record::{Record, Stage, index};
-use super::state::{Machine, Milestone, Open};
+use super::state::{Board, Machine, Milestone, Open};
 use super::{Shared, count};
 use crate::domain::change::{Change, TxFinal, TxOutcome};
 use crate::domain::claws::Fault;
@@ -95,14 +95,14 @@ impl Shared {
             until: now.plus(left),
             machine: Mutex::new(machine),
             wake: Notify::new(),
-            milestone: watch::Sender::new(Milestone::Accepted),
+            milestone: Board::new(Milestone::Accepted),
             progress: Mutex::default(),
         })
     }
 
     async fn take_up(self: Arc<Shared>, open: Arc<Open>, record: Record) {
         if record.stage == Stage::Applying {
-            open.milestone.send_replace(Milestone::Decided);
+            open.milestone.set(Milestone::Decided);
             return self.apply(&open).await;
         }
         let left = record.deadline.since(self.parts.clock.wall());
@@ -118,13 +118,13 @@ impl Shared {
     pub(super) async fn run(self: Arc<Shared>, open: Arc<Open>, reopened: bool) {
         if let Err(error) = self.accept(&open, reopened).await {
             self.shelf.lock().open.remove(&index(&open.accepted.key));
-            open.milestone.send_replace(Milestone::Lost(refused(&error)));
+            open.milestone.set(Milestone::Lost(refused(&error)));
             return;
         }
         if let Machine::Collecting(collecting) = &mut *open.machine() {
             collecting.broadcast(self.now());
         }
-        open.milestone.send_replace(Milestone::Accepted);
+        open.milestone.set(Milestone::Accepted);
         count(&self.counters.accepted);
         self.ask_builtins(&open);
         let Some((decision, outcomes)) = self.collect(&open).await else { return };
@@ -136,7 +136,7 @@ impl Shared {
             Ok(()) => {
                 count(&self.counters.r#final);
                 self.release(&open);
-                open.milestone.send_replace(Milestone::Decided);
+                open.milestone.set(Milestone::Decided);
                 self.tell_builtin_progress(&open);
                 self.apply(&open).await;
             }
@@ -213,9 +213,10 @@ impl Shared {
     /// Until something was said or the time has come; false if the daemon stops.
     async fn pause(&self, open: &Open, next: Mono, now: Mono) -> bool {
         tokio::select! {
+            biased;
             () = open.wake.notified() => true,
-            () = tokio::time::sleep(next.since(now).max(Duration::from_millis(1))) => true,
             () = self.stop.cancelled() => false,
+            () = tokio::time::sleep(next.since(now).max(Duration::from_millis(1))) => true,
         }
     }
 
@@ -335,7 +336,7 @@ impl Shared {
             }
             tokio::time::sleep(RETRY).await;
         }
-        open.milestone.send_replace(Milestone::Decided);
+        open.milestone.set(Milestone::Decided);
     }
 
     fn release(&self, open: &Open) {

@@ -272,6 +272,7 @@ impl Shared {
     async fn write_ended(self: Arc<Shared>) {
         loop {
             tokio::select! {
+                biased;
                 () = self.ended_more.notified() => {}
                 () = self.stop.cancelled() => return,
             }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::event::Event;
@@ -22,6 +22,42 @@ use crate::store::{Entry, View};
 pub(super) const RING: usize = 4_096;
 /// Transactions that are over and still in memory; older ones come from history.
 const OVER: usize = 4_096;
+
+/// A value that others wait for. They wake in the order in which they began to wait, so that a simulated
+/// run can be repeated; `watch` picks at random.
+pub(super) struct Board<T> {
+    value: Mutex<T>,
+    changed: Notify,
+}
+
+impl<T: Clone> Board<T> {
+    pub fn new(value: T) -> Board<T> {
+        Board { value: Mutex::new(value), changed: Notify::new() }
+    }
+
+    pub fn read(&self) -> T {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set(&self, value: T) {
+        *self.value.lock().unwrap_or_else(PoisonError::into_inner) = value;
+        self.changed.notify_waiters();
+    }
+
+    /// The first value that fits.
+    pub async fn wait_for(&self, fits: impl Fn(&T) -> bool) -> T {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let value = self.read();
+            if fits(&value) {
+                return value;
+            }
+            changed.await;
+        }
+    }
+}
 
 /// How far an open transaction has come, for those who wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +88,7 @@ pub(super) struct Open {
     pub machine: Mutex<Machine>,
     /// Something was said.
     pub wake: Notify,
-    pub milestone: watch::Sender<Milestone>,
+    pub milestone: Board<Milestone>,
     /// The last progress of each module.
     pub progress: Mutex<BTreeMap<String, (Progress, Pace)>>,
 }
@@ -119,12 +155,12 @@ pub(super) struct State {
     pub records: HashMap<TxKey, Record>,
     by_txid: HashMap<String, Vec<TxKey>>,
     over: VecDeque<TxKey>,
-    pub open: HashMap<TxKey, Arc<Open>>,
+    pub open: BTreeMap<TxKey, Arc<Open>>,
     pub ring: VecDeque<Arc<Event>>,
     /// Above this number the ring has every broadcast.
     pub forgotten: u64,
-    pub sessions: HashMap<String, Session>,
-    pub streams: HashMap<u64, Listener>,
+    pub sessions: BTreeMap<String, Session>,
+    pub streams: BTreeMap<u64, Listener>,
     pub subscriptions: HashMap<String, BTreeMap<String, Subscription>>,
     /// What modules have applied, by name.
     pub applied: HashMap<String, u64>,
@@ -185,14 +221,14 @@ impl State {
 /// The state behind its lock, with the number of the newest broadcast.
 pub(super) struct Shelf {
     state: Mutex<State>,
-    pub head: watch::Sender<u64>,
+    pub head: Board<u64>,
     /// Numbers the streams.
     pub streams: AtomicU64,
 }
 
 impl Default for Shelf {
     fn default() -> Shelf {
-        Shelf { state: Mutex::default(), head: watch::Sender::new(0), streams: AtomicU64::new(1) }
+        Shelf { state: Mutex::default(), head: Board::new(0), streams: AtomicU64::new(1) }
     }
 }
 
@@ -223,7 +259,7 @@ impl View for BusView {
             }
         }
         if let Some(seq) = newest {
-            self.0.head.send_replace(seq);
+            self.0.head.set(seq);
         }
     }
 }

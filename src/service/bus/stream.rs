@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::event::Event;
 use super::record::{Record, index, key_of};
@@ -58,10 +58,11 @@ pub struct Stream {
     floor: u64,
     /// Head of the journal when it was opened.
     joined: u64,
+    /// The client said where it stands: what it was asked before that, it has seen.
+    resumed: bool,
     direct: mpsc::Receiver<Direct>,
     waiting: VecDeque<Direct>,
     out: VecDeque<Item>,
-    head: watch::Receiver<u64>,
     end: Ending,
     said_bye: bool,
 }
@@ -114,6 +115,7 @@ impl Shared {
     fn register(self: Arc<Shared>, attach: Attach, after: u64, joined: u64) -> Result<Stream, Fault> {
         let (sender, direct) = mpsc::channel(DIRECT);
         let (name, end, number) = (attach.principal.name.clone(), Ending::default(), self.shelf.next_stream());
+        let resumed = attach.after.is_some();
         let mut state = self.shelf.lock();
         let mine = state.streams.values().filter(|listener| listener.name == name).count();
         if state.streams.len() >= STREAMS {
@@ -142,7 +144,6 @@ impl Shared {
             end: end.clone(),
         };
         state.streams.insert(number, listener);
-        let head = self.shelf.head.subscribe();
         drop(state);
         Ok(Stream {
             shared: self,
@@ -153,10 +154,10 @@ impl Shared {
             cursor: after,
             floor: after,
             joined,
+            resumed,
             direct,
             waiting: VecDeque::new(),
             out: VecDeque::new(),
-            head,
             end,
             said_bye: false,
         })
@@ -185,6 +186,7 @@ impl Shared {
         let pulse = self.settings.heartbeat.max(Duration::from_millis(10));
         loop {
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(pulse) => {}
                 () = self.stop.cancelled() => return,
             }
@@ -222,6 +224,7 @@ impl Stream {
                 let line = bye(self.end.code.get().copied().unwrap_or("bye")).write();
                 return Some(Item { id: None, line: line.into() });
             }
+            let head = self.shared.shelf.head.read();
             while let Ok(direct) = self.direct.try_recv() {
                 self.waiting.push_back(direct);
             }
@@ -239,7 +242,8 @@ impl Stream {
                 continue;
             }
             tokio::select! {
-                _ = self.head.changed() => {}
+                biased;
+                _ = self.shared.shelf.head.wait_for(|newest| *newest != head) => {}
                 direct = self.direct.recv() => self.waiting.extend(direct),
                 () = self.end.token.cancelled() => {}
             }
@@ -254,7 +258,7 @@ impl Stream {
                 let key = index(&open.accepted.key);
                 let asked = self.shared.shelf.lock().records.get(&key).map(|record| record.seq);
                 // only what this client cannot have seen
-                if let Some(seq) = asked.filter(|seq| *seq <= self.floor) {
+                if let Some(seq) = asked.filter(|seq| *seq <= self.floor && !self.resumed) {
                     self.cursor = self.cursor.min(seq - 1);
                 }
                 if let Machine::Collecting(collecting) = &mut *open.machine() {

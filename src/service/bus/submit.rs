@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::record::{Record, index};
-use super::state::{Machine, Milestone, Open, State};
+use super::state::{Board, Machine, Milestone, Open, State};
 use super::{Bus, OPEN, OPEN_EACH, Shared, count};
 use crate::domain::change::{TxAccepted, TxKey};
 use crate::domain::claws::Fault;
@@ -70,16 +70,19 @@ impl Shared {
                 return Ok(Accepted { description: record.describe(false), decided: true, repeated: true });
             }
         };
-        let mut milestone = open.milestone.subscribe();
-        let accepted = milestone.wait_for(|m| *m != Milestone::Begun).await.map(|m| m.clone());
-        if let Ok(Milestone::Lost(fault)) = accepted {
+        let accepted = tokio::select! {
+            biased;
+            milestone = open.milestone.wait_for(|m| *m != Milestone::Begun) => milestone,
+            () = self.stop.cancelled() => return Err(Fault::new("stopping", "the daemon is stopping; try again")),
+        };
+        if let Milestone::Lost(fault) = accepted {
             return Err(fault);
         }
-        let decided = async { milestone.wait_for(|m| *m == Milestone::Decided).await.is_ok() };
+        let decided = open.milestone.wait_for(|m| *m == Milestone::Decided);
         let decided = if wait.is_zero() {
-            *open.milestone.borrow() == Milestone::Decided
+            open.milestone.read() == Milestone::Decided
         } else {
-            tokio::time::timeout(wait, decided).await.unwrap_or(false)
+            tokio::time::timeout(wait, decided).await.is_ok()
         };
         let record = self.record(&key).await?;
         let record = record.ok_or_else(|| Fault::new("journal-unavailable", "the transaction cannot be read"))?;
@@ -99,7 +102,8 @@ impl Shared {
         if let Some(found) = known(&state, key, digest)? {
             return Ok(found);
         }
-        let mine = state.open.keys().filter(|other| other.source == key.source).count();
+        let first = TxKey { source: key.source.clone(), txid: String::new() };
+        let mine = state.open.range(first..).take_while(|(other, _)| other.source == key.source).count();
         if state.open.len() >= OPEN {
             return Err(Fault::new("overloaded", "too many open transactions; try again"));
         }
@@ -133,7 +137,7 @@ impl Shared {
             until: now.plus(left),
             machine: Mutex::new(Machine::Collecting(collecting)),
             wake: Notify::new(),
-            milestone: watch::Sender::new(Milestone::Begun),
+            milestone: Board::new(Milestone::Begun),
             progress: Mutex::default(),
         }
     }
