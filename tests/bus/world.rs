@@ -30,9 +30,9 @@ use crate::random::Random;
 /// The wall clock of a run starts here: 2026-01-01.
 const EPOCH: u64 = 1_767_225_600_000;
 /// Simulated milliseconds until the calm life begins.
-const LENGTH: u64 = 60_000;
+const LENGTH: u64 = 30_000;
 /// The calm life: longer than any deadline.
-const CALM: u64 = 60_000;
+const CALM: u64 = 40_000;
 const REQUIRED: &str = "required";
 const OPTIONAL: &str = "optional";
 
