@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Case, Decision, Silence};
 use crate::domain::change::Change;
 use crate::domain::dhcp::book::Effect;
-use crate::domain::dhcp::policy::Place;
+use crate::domain::dhcp::policy::{Network, Place};
 use crate::domain::dhcp::wire::{code, relay};
 use crate::domain::dns::naming::NameRequest;
 use crate::domain::lease::{Cause, End, Lease};
@@ -176,24 +176,12 @@ impl Case<'_> {
         };
         let hostname = owned(packet.text(code::HOSTNAME)).or_else(|| old.and_then(|old| old.hostname.clone()));
         let vendor_class = owned(request.vendor_class.clone()).or_else(|| old.and_then(|old| old.vendor_class.clone()));
-        let client = self.client();
-        let reserved = self.reserved.as_ref().and_then(|reservation| reservation.name.as_deref());
-        let fqdn = self.facts.names.choose(&NameRequest {
-            client: &client,
-            mac: request.mac,
-            ip: IpAddr::V4(ip),
-            domain: &network.domain,
-            reserved,
-            option81: packet.option(code::FQDN).as_deref(),
-            option12: hostname.as_deref(),
-            vendor_class: vendor_class.as_deref(),
-            previous: old.and_then(|old| old.fqdn.as_deref()),
-        });
+        let fqdn = self.name(ip, network, hostname.as_deref(), vendor_class.as_deref(), old);
         Lease {
             ip: IpAddr::V4(ip),
             network: network.name.clone(),
             subnet: self.policy.subnet(place).prefix.into(),
-            client,
+            client: self.client(),
             mac: request.mac,
             client_id: request.client_id.as_deref().map(<[u8]>::to_vec),
             hostname,
@@ -210,5 +198,27 @@ impl Case<'_> {
             expires,
             cause,
         }
+    }
+
+    /// The name of the lease; it counts as taken by this client from here on.
+    fn name(
+        &self,
+        ip: Ipv4Addr,
+        network: &Network,
+        hostname: Option<&[u8]>,
+        vendor_class: Option<&[u8]>,
+        old: Option<&Lease>,
+    ) -> Option<String> {
+        self.facts.names.choose(&NameRequest {
+            client: &self.client(),
+            mac: self.request.mac,
+            ip: IpAddr::V4(ip),
+            domain: &network.domain,
+            reserved: self.reserved.as_ref().and_then(|reservation| reservation.name.as_deref()),
+            option81: self.request.packet.option(code::FQDN).as_deref(),
+            option12: hostname,
+            vendor_class,
+            previous: old.and_then(|old| old.fqdn.as_deref()),
+        })
     }
 }
