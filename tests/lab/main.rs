@@ -1,9 +1,16 @@
 //! The lab: real clients, a real network, the real daemon. As root; it fails, and never skips, without its
-//! tools. `cargo test --test lab`.
+//! tools. `cargo test --test lab`; `RACE=10000 cargo test --release --test lab race` for the long race.
 
+mod client;
+mod daemon;
 mod dhcp;
-#[allow(dead_code)]
 mod space;
+mod station;
 mod wire;
 
+mod clients;
+mod crowd;
 mod kernel;
+mod race;
+mod rules;
+mod story;

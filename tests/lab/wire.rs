@@ -69,6 +69,17 @@ impl Wire {
         self.write(&frame);
     }
 
+    /// Asks who has `target`, as a stack does before its first datagram; whoever hears it learns who asks.
+    pub fn who_has(&mut self, target: Ipv4Addr, from: Ipv4Addr, mac: Mac) {
+        let mut frame = ethernet(BROADCAST, mac, 0x0806);
+        frame.extend_from_slice(&[0, 1, 8, 0, 6, 4, 0, 1]);
+        frame.extend_from_slice(&mac);
+        frame.extend_from_slice(&from.octets());
+        frame.extend_from_slice(&[0; 6]);
+        frame.extend_from_slice(&target.octets());
+        self.write(&frame);
+    }
+
     /// The next UDP datagram until `end`, answering ARP meanwhile.
     pub fn receive(&mut self, end: Instant) -> Option<Packet> {
         let mut buffer = [0u8; 2048];
