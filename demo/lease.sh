@@ -12,7 +12,8 @@ case ${1:-$reason} in
     ;;
   BOUND | RENEW | REBIND | REBOOT)
     ip=$new_ip_address router=$new_routers dns=$new_domain_name_servers domain=$new_domain_name hostname=$new_host_name
-    opt252=$new_wpad
+    tftp=$new_tftp_server_name
+    opt252=$new_wpad # octets in decimal
     prefix=$ip/24
     ;;
   *) exit 0 ;;

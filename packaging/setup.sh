@@ -16,7 +16,7 @@ LAB=(systemd ethtool tcpdump atftp strace sqlite3 dnsmasq-base openssl)
 DEB=(dpkg-dev)
 MACHINE=(mmdebstrap systemd-container)
 BENCH=(kea-dhcp4-server kea-admin dnsmasq-base nsd dnsperf)
-PAGE=(socat)
+PAGE=(socat bsdextrautils)
 
 die() { echo "setup: $*" >&2; exit 1; }
 
@@ -25,7 +25,7 @@ check=0 want=()
 (($#)) || set -- test
 for group in "$@"; do
   case $group in
-    test) want+=("${BUILD[@]}" "${LAN[@]}" "${LAB[@]}" "${DEB[@]}" "${MACHINE[@]}") ;;
+    test) want+=("${BUILD[@]}" "${LAN[@]}" "${PAGE[@]}" "${LAB[@]}" "${DEB[@]}" "${MACHINE[@]}") ;;
     demo) want+=("${BUILD[@]}" "${LAN[@]}" "${PAGE[@]}") ;;
     bench) want+=("${BUILD[@]}" "${LAN[@]}" "${BENCH[@]}") ;;
     fuzz) want+=("${BUILD[@]}" g++) ;;
