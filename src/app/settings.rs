@@ -15,8 +15,12 @@ use crate::server::dhcp4;
 use crate::service::{bus, naming, provisioning};
 
 /// DHCP: what the networks say, and the recipes of the phones' plugins if there is somebody to serve them.
-pub(super) fn policy(config: &Config, _plugins: &[Plugin]) -> Policy {
-    config.policy.clone()
+pub(super) fn policy(config: &Config, plugins: &[Plugin]) -> Policy {
+    let mut policy = config.policy.clone();
+    if config.provisioning.enabled {
+        policy.recipes.extend(phone::recipe::recipes(plugins, config.dns.enabled));
+    }
+    policy
 }
 
 /// Names: every network has its domain; the zone files count only while DNS is on.
