@@ -156,7 +156,9 @@ fn in_zone<'a>(
             return exact(answer, zone, node, path, owner, qtype);
         }
         if let Some(dname) = node.set(rtype::DNAME) {
-            return substitute(answer, path, depth, dname, owner);
+            let step = substitute(answer, path, depth, dname, owner);
+            // the CNAME itself was asked for
+            return if matches!(qtype, rtype::CNAME | rtype::ANY) { Step::Done } else { step };
         }
     }
     // RFC 4592 §3.3.1: the source of synthesis is `*` directly below the closest encloser

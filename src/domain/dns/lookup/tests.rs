@@ -202,6 +202,8 @@ fn dname_replaces_the_suffix_of_names_below_it() {
             "an pc.new.lan 3600 A 10.0.0.5"
         ]
     );
+    let made = ["0 aa", "an old.lan 3600 DNAME new.lan.", "an pc.old.lan 3600 CNAME pc.new.lan."];
+    assert_eq!(ask(&s, "pc.old.lan", "CNAME"), made, "the CNAME that was asked for is not followed");
     assert_eq!(ask(&s, "old.lan", "DNAME"), ["0 aa", "an old.lan 3600 DNAME new.lan."]);
     assert_eq!(ask(&s, "old.lan", "A"), ["0 aa", LAN_SOA], "the owner itself is not redirected");
     let long = format!("{}.long.lan", "b".repeat(63));
