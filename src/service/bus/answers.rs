@@ -37,8 +37,9 @@ impl Bus {
     /// Takes in a message that is no submission. `session` is what the client says its session is.
     pub async fn hear(&self, who: &Principal, session: Option<&str>, message: Uplink) -> Result<Heard, Fault> {
         let heard = self.0.hear(who, session, message).await;
-        if heard.is_err() {
+        if let Err(fault) = &heard {
             count(&self.0.counters.refused);
+            self.0.audit(who, fault);
         }
         heard
     }

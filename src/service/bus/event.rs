@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::record::Record;
+use super::record::{Record, because};
 use crate::domain::change::{Change, TxAccepted, TxOutcome};
 use crate::domain::claws::message::{Broadcast, Phase};
 use crate::domain::claws::xml::{Element, decode};
@@ -57,10 +57,11 @@ impl Event {
                 event.phase = Phase::Final;
                 event.body.clone_from(&tx.body);
             }
-            Change::TxCancelled { reason, outcomes, .. } => {
+            Change::TxCancelled { reason, message, outcomes, .. } => {
                 event.phase = Phase::Cancelled;
                 event.reason = Some(reason.clone());
                 event.outcomes.clone_from(outcomes);
+                event.outcomes.push(because(message));
                 event.body.clone_from(&record.accepted.body);
             }
             Change::TxEnded { failed, outcomes, .. } => {

@@ -34,7 +34,7 @@ use crate::service::hosts::Hosts;
 use crate::store::{History, Ledger, View};
 use builtin::{Addresses, Ballot, Enricher};
 use record::{Record, index};
-use state::{BusView, Open, Shelf};
+use state::{BusView, Open, Pace, Shelf};
 
 /// Open transactions in all, and per credential (CL-313).
 pub const OPEN: usize = 10_000;
@@ -44,6 +44,12 @@ pub const OPEN_EACH: usize = 1_000;
 pub const STREAMS: usize = 1_000;
 /// Per credential.
 pub const STREAMS_EACH: usize = 4;
+
+/// Refusals that leave a line in the audit.
+const AUDITED: [&str; 7] =
+    ["forbidden", "source-mismatch", "not-member", "denied", "wrapper-mismatch", "already-answered", "round-closed"];
+/// Such lines in a second.
+const AUDITS: u32 = 10;
 
 /// Fills the slice with random bytes.
 pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
@@ -73,6 +79,8 @@ struct Shared {
     /// J3 entries that wait for the next batch.
     ended: Mutex<Vec<Change>>,
     ended_more: Notify,
+    /// Refusals that were written down in this second.
+    audited: Mutex<Pace>,
     stop: CancellationToken,
     counters: Counters,
 }
@@ -108,6 +116,7 @@ impl Bus {
             history: OnceLock::new(),
             ended: Mutex::default(),
             ended_more: Notify::new(),
+            audited: Mutex::default(),
             stop: CancellationToken::new(),
             counters: Counters::default(),
         }))
@@ -244,6 +253,28 @@ impl Shared {
         let mut bytes = [0; 16];
         (self.parts.random)(&mut bytes);
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Writes down who was refused what (CL-705), at most ten a second: a flood of refusals must not fill
+    /// the journal.
+    fn audit(&self, who: &Principal, fault: &Fault) {
+        if !AUDITED.contains(&fault.code) {
+            return;
+        }
+        let second = self.now().0 / 1_000;
+        let mut pace = self.audited.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = if pace.second == second { pace.count + 1 } else { 1 };
+        if count > AUDITS {
+            return;
+        }
+        *pace = Pace { second, count };
+        drop(pace);
+        self.end_later(Change::Audit {
+            who: who.name.clone(),
+            action: format!("claws.{}", fault.code),
+            object: fault.txid.clone().unwrap_or_default(),
+            detail: fault.message.clone(),
+        });
     }
 
     /// Queues J3: it joins the next batch.

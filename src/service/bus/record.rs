@@ -42,6 +42,12 @@ pub fn index(key: &TxKey) -> TxKey {
     TxKey { source: key.source.clone(), txid: key.txid.to_ascii_lowercase() }
 }
 
+/// The text behind a reason: who reads "conflict" also wants to know what collided.
+pub fn because(message: &str) -> TxOutcome {
+    let (module, result) = ("lanlord".to_owned(), "denied".to_owned());
+    TxOutcome { module, result, detail: message.to_owned(), late: false }
+}
+
 /// The key that a change is about, if it is about a transaction.
 pub fn key_of(change: &Change) -> Option<&TxKey> {
     match change {
@@ -127,13 +133,7 @@ impl Record {
         let body = result.map_or(&self.accepted.body, |(_, tx)| &tx.body);
         let mut outcomes = self.outcomes.clone();
         if let Stage::Cancelled { message, .. } = &self.stage {
-            // who reads "conflict" also wants to know what collided
-            outcomes.push(TxOutcome {
-                module: "lanlord".to_owned(),
-                result: "denied".to_owned(),
-                detail: message.clone(),
-                late: false,
-            });
+            outcomes.push(because(message));
         }
         Description {
             txid: self.accepted.key.txid.clone(),

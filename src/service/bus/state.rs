@@ -93,8 +93,8 @@ pub(super) struct Open {
     pub progress: Mutex<BTreeMap<String, (Progress, Pace)>>,
 }
 
-/// How fast a module's progress comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How fast something comes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Pace {
     pub second: u64,
     pub count: u32,

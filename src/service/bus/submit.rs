@@ -41,7 +41,9 @@ impl Bus {
         let txid = message.txid.clone();
         self.0.clone().submit(who, message, wait).await.map_err(|fault| {
             count(&self.0.counters.refused);
-            fault.about(&txid)
+            let fault = fault.about(&txid);
+            self.0.audit(who, &fault);
+            fault
         })
     }
 }

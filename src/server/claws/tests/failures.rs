@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::bench::{
     ADDRESS_MODULE, DNS_MODULE, Feed, add_host, append, required, settings, start, txid_of, with_dns_module,
 };
+use crate::domain::change::Change;
 use crate::domain::claws::CLAWS;
 use crate::domain::claws::xml::{Element, MESSAGE};
 use crate::store::memory::Memory;
@@ -77,6 +78,7 @@ async fn f3_f4_an_update_counts_once_a_different_or_late_one_never() {
     let late =
         bench.post(ADDRESS_MODULE, &append(&txid_of(1), &re, "<lan:address name='e'>192.0.2.9</lan:address>")).await;
     assert_eq!((late.status, late.code()), (409, "round-closed"));
+    audited(&bench, ADDRESS_MODULE, "claws.round-closed").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,7 +112,7 @@ async fn f6_a_submission_is_one_transaction_however_often_it_is_sent() {
         assert!([200, 202].contains(&answer.status), "{}", answer.status);
     }
     let done = bench.until("Web Client", &txid_of(1), &["completed"]).await;
-    let begun = |change: &crate::domain::change::Change| matches!(change, crate::domain::change::Change::TxAccepted(_));
+    let begun = |change: &Change| matches!(change, Change::TxAccepted(_));
     assert_eq!(bench.disk.recovered().entries.iter().filter(|e| begun(&e.change)).count(), 1);
     let again = bench.post("Web Client", &body).await;
     assert_eq!((again.status, again.attribute("digest")), (200, done.attribute("digest")));
@@ -164,6 +166,8 @@ async fn f14_strangers_are_refused_by_name() {
     assert_eq!(code(bench.post("Web Client", &zone).await), (403, "forbidden".to_owned()));
     assert_eq!(bench.open("Web Client", "role=module", None).await.map_err(|a| a.status).err(), Some(403));
     assert_eq!(bench.open("", "role=frontend", None).await.map_err(|a| a.status).err(), Some(401));
+    audited(&bench, "Other Client", "claws.source-mismatch").await;
+    audited(&bench, "Web Client", "claws.forbidden").await;
     assert_eq!(bench.post("Web Client", &body).await.status, 202);
     assert_eq!(bench.get("Other Client", &format!("/claws/v1/tx/{}", txid_of(1))).await.status, 404, "CL-704");
     assert_eq!(bench.get("root", &format!("/claws/v1/tx/{}", txid_of(1))).await.status, 200);
@@ -352,6 +356,17 @@ async fn a_removed_host_frees_its_names_and_addresses() {
     let again = remove.replace(&txid_of(2), &txid_of(3));
     let answer = bench.post_with("Web Client", again.as_bytes(), WAIT).await;
     assert_eq!((answer.status, answer.attribute("reason")), (409, "unknown-host"));
+}
+
+/// A line of the audit is in the journal, or comes soon.
+async fn audited(bench: &super::bench::Bench, name: &str, word: &str) {
+    let line = |change: &Change| matches!(change, Change::Audit { who, action, .. } if who == name && action == word);
+    let waiting = async {
+        while !bench.disk.recovered().entries.iter().any(|entry| line(&entry.change)) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(super::bench::GUARD, waiting).await.expect("a line in the audit");
 }
 
 fn outcome(body: Option<&Element>, module: &str) -> String {
