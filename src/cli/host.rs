@@ -30,6 +30,9 @@ pub enum Host {
     /// Remove a host, with its addresses and names
     Rm {
         hostname: String,
+        /// On whose behalf
+        #[arg(long, default_value = IDENTITY)]
+        identity: String,
         /// Name of the credential that is used
         #[arg(long, default_value = SOURCE)]
         source: String,
@@ -38,6 +41,8 @@ pub enum Host {
 
 /// What `claws:source` says unless told otherwise.
 const SOURCE: &str = "lanlord";
+/// What `claws:identity` says unless told otherwise.
+const IDENTITY: &str = "administrator";
 
 /// A host.
 #[derive(Debug, Args)]
@@ -69,8 +74,8 @@ pub struct Add {
     #[arg(long)]
     asset_tag: Option<String>,
     /// On whose behalf
-    #[arg(long)]
-    identity: Option<String>,
+    #[arg(long, default_value = IDENTITY)]
+    identity: String,
     /// Name of the credential that is used
     #[arg(long, default_value = SOURCE)]
     source: String,
@@ -93,9 +98,9 @@ impl Host {
                 }
                 output::line(&event::submit(to, message.into_bytes(), WAIT)?)
             }
-            Host::Rm { hostname, source } => {
+            Host::Rm { hostname, identity, source } => {
                 let payload = element("host:hostname", None, &hostname);
-                let message = message(&txid()?, &source, None, "remove-host", &payload);
+                let message = message(&txid()?, &source, &identity, "remove-host", &payload);
                 output::line(&event::submit(to, message.into_bytes(), WAIT)?)
             }
         }
@@ -130,12 +135,12 @@ impl Add {
         for (tag, text) in [("operating-system", &self.operating_system), ("asset-tag", &self.asset_tag)] {
             out += &text.as_ref().map_or_else(String::new, |text| element(&format!("host:{tag}"), None, text));
         }
-        Ok(message(txid, &self.source, self.identity.as_deref(), "add-host", &out))
+        Ok(message(txid, &self.source, &self.identity, "add-host", &out))
     }
 }
 
-fn message(txid: &str, source: &str, identity: Option<&str>, payload: &str, children: &str) -> String {
-    let identity = identity.map_or_else(String::new, |who| element("claws:identity", None, who));
+fn message(txid: &str, source: &str, identity: &str, payload: &str, children: &str) -> String {
+    let identity = element("claws:identity", None, identity);
     let source = element("claws:source", None, source);
     format!(
         "<claws:event {NAMESPACES} txid=\"{txid}\">{source}{identity}<host:{payload}>{children}</host:{payload}></claws:event>"

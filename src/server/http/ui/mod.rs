@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 pub const HEADERS: [(&str, &str); 5] = [
     (
         "content-security-policy",
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; \
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; \
          base-uri 'none'",
     ),
     ("x-content-type-options", "nosniff"),
@@ -154,7 +154,7 @@ fn document(title: &str, body: &str) -> String {
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta name=\"color-scheme\" content=\"light dark\"><title>{}</title>\
+         <link rel=\"icon\" href=\"data:,\"><meta name=\"color-scheme\" content=\"light dark\"><title>{}</title>\
          <link rel=\"stylesheet\" href=\"{STYLE_PATH}\"></head><body>{body}</body></html>",
         Escaped(title)
     )
