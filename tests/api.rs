@@ -384,6 +384,37 @@ async fn a_host_is_added_over_the_bus_and_shows_in_rest_and_names() {
     daemon.stop().await;
 }
 
+/// SIGHUP goes to this whole process, so only this test sends it; every daemon in it reloads its own file,
+/// which of the others is not there: they keep what they have.
+#[tokio::test]
+async fn an_invalid_reload_keeps_what_was_there() {
+    let daemon = Daemon::start().await;
+    let file = daemon.dir.path().join("c.toml");
+    let hangup = || nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGHUP).expect("sent");
+    let until = async |what: &str, done: &dyn Fn(&Value) -> bool| {
+        let wait = async {
+            while !done(&daemon.get("/api/v1/status").await.json()) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+    };
+    std::fs::write(&file, "[server]\nlsiten = []\n").expect("written");
+    hangup();
+    until("the problem is shown", &|status| status["parts"]["configuration"]["state"] == "degraded").await;
+    assert_eq!(daemon.get("/api/v1/reservations").await.json()["total"], 1, "the old configuration stays");
+
+    let text = format!(
+        "[server]\nlisten = [\"{}\"]\n[[network]]\nname = \"voice\"\n[[network.subnet]]\nprefix = \"10.77.0.0/24\"\n",
+        daemon.tcp
+    );
+    std::fs::write(&file, text).expect("written");
+    hangup();
+    until("the new one is taken over", &|status| status["parts"]["configuration"].is_null()).await;
+    assert_eq!(daemon.get("/api/v1/reservations").await.json()["total"], 0);
+    daemon.stop().await;
+}
+
 #[tokio::test]
 async fn a_taken_port_stops_nothing_else_and_is_named() {
     let holder = TcpListener::bind("127.0.0.1:0").expect("a port");

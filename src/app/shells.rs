@@ -18,7 +18,9 @@ use crate::service::health::State;
 use crate::service::leasing::Replies;
 
 /// How often the board hears how the interfaces fare.
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(50);
+/// Ticks until an interface that is not served yet counts as missing.
+const PATIENCE: u32 = 20;
 
 /// What all shells are started with.
 pub(super) struct Shells<'a> {
@@ -77,9 +79,13 @@ impl Shells<'_> {
             let board = health.clone();
             let stop = cancel.clone();
             let watching = async move {
+                let mut ticks = 0;
                 while !stop.is_cancelled() {
+                    ticks += 1;
                     for (interface, state) in watch.states() {
-                        board.set(&format!("dhcp4 {interface}"), interface_state(state));
+                        let waits = state == dhcp4::State::Waiting && ticks <= PATIENCE;
+                        let state = if waits { State::Starting } else { interface_state(state) };
+                        board.set(&format!("dhcp4 {interface}"), state);
                     }
                     stop.run_until_cancelled(tokio::time::sleep(TICK)).await;
                 }

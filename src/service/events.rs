@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::broadcast;
 
 use crate::domain::change::{Change, TxKey};
-use crate::domain::lease::{Cause, End, Lease};
+use crate::domain::lease::{Cause, End, Lease, ReservationKey};
 use crate::domain::time::Wall;
 use crate::store::{Entry, History, Ledger};
 
@@ -200,7 +200,8 @@ fn describe(change: &Change) -> (&'static str, String, String) {
         ),
         Change::ReservationPut(r) => {
             let what = r.ip.map_or_else(|| "options".to_owned(), |ip| ip.to_string());
-            ("reservation-put", format!("reservation/{}", r.id), format!("{what} is reserved for {:?}", r.keys))
+            let keys: Vec<String> = r.keys.iter().map(selector).collect();
+            ("reservation-put", format!("reservation/{}", r.id), format!("{what} is reserved for {}", keys.join(", ")))
         }
         Change::ReservationRemoved { id } => removed("reservation-removed", "reservation", id),
         Change::HostPut(host) => {
@@ -227,6 +228,14 @@ fn describe(change: &Change) -> (&'static str, String, String) {
         Change::TokenPut(t) => ("token-put", format!("token/{}", t.id), format!("a token for {} was made", t.name)),
         Change::TokenRemoved { id } => removed("token-removed", "token", id),
         bus => transaction(bus),
+    }
+}
+
+fn selector(key: &ReservationKey) -> String {
+    match key {
+        ReservationKey::Mac(mac) => mac.to_string(),
+        ReservationKey::ClientId(id) => format!("client {}", id.escape_ascii()),
+        ReservationKey::CircuitId(id) => format!("circuit {}", id.escape_ascii()),
     }
 }
 

@@ -105,6 +105,14 @@ fn short(time: Wall) -> String {
     time.rfc3339().get(..19).map(|text| text.replace('T', " ") + " UTC").unwrap_or_default()
 }
 
+/// Long names, such as random ids, are cut: the API has them whole.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(48) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
 fn findings(api: &Api) -> Vec<Finding> {
     let told = api.health.parts().into_iter().filter_map(|(part, state)| match state {
         Condition::Works => None,
@@ -192,7 +200,7 @@ fn name_table(api: &Api) -> Table {
 async fn event_table(api: &Api) -> Result<Table, Problem> {
     let newest = api.events.newest(25).await?;
     let row = |event: crate::service::events::Event| {
-        vec![event.seq.to_string(), short(event.at), event.kind.to_owned(), event.object, event.text]
+        vec![event.seq.to_string(), short(event.at), event.kind.to_owned(), cut(&event.object), cut(&event.text)]
     };
     Ok(Table {
         id: "events",
