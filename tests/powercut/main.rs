@@ -19,7 +19,7 @@ use lanlord::domain::change::Change;
 use lanlord::domain::lease::{Cause, ClientKey, End, Lease};
 use lanlord::domain::time::Wall;
 use lanlord::store::sqlite::Checkpoints;
-use lanlord::store::{self, Batch, Entry, Opened, Port as _, entries};
+use lanlord::store::{self, Batch, Entry, Opened, Port as _, PortError, entries};
 use sqlx::ConnectOptions as _;
 
 use disk::Disk;
@@ -91,6 +91,9 @@ async fn the_writer_acknowledges_what_it_has_committed() {
     if std::env::var_os("POWERCUT_UNSAFE").is_some() {
         return write_without_syncs(&dir).await;
     }
+    if std::env::var_os("POWERCUT_FAULT").is_some() {
+        return write_through_faults(&dir).await;
+    }
     let traced = std::env::var_os("POWERCUT_DIR").is_some();
     let Opened { mut port, .. } = store::open(&dir, "test").await.expect("opens");
     port.close().await.expect("closed");
@@ -140,6 +143,27 @@ async fn write_without_syncs(dir: &Path) {
         head += 2;
         say(&format!("ack {head}"));
     }
+}
+
+/// Goes on as the ledger does: a refused batch is tried again as the next one, a fatal error ends it.
+async fn write_through_faults(dir: &Path) {
+    let Opened { mut port, .. } = store::open(dir, "test").await.expect("opens");
+    port.checkpoint_at(Checkpoints { idle: 48 << 10, load: 256 << 10 });
+    let (mut head, mut refused, mut fatal) = (0, 0, false);
+    for _ in 0..BATCHES * 2 {
+        match port.append(batch(head + 1, 2)).await {
+            Ok(()) => head += 2,
+            Err(PortError::Refused(_)) => refused += 1,
+            Err(PortError::Fatal(_)) => fatal = true,
+        }
+        if !fatal {
+            fatal = matches!(port.fold().await, Err(PortError::Fatal(_)));
+        }
+        if fatal {
+            break;
+        }
+    }
+    say(&format!("end {head} {refused} {}", u8::from(fatal)));
 }
 
 /// CRC-32, bit by bit.
@@ -261,4 +285,46 @@ async fn control_a_port_that_skips_some_syncs_is_found_out() {
     let lazy: Vec<Op> = ops.into_iter().filter(|op| !matches!(op, Op::Sync { .. }) || random.below(10) > 0).collect();
     let tally = cut(&lazy, 100, 1).await;
     assert!(tally.lost + tally.refused_to_start > 0, "the harness is blind: {tally:?}");
+}
+
+/// Runs the writer while the kernel fails its calls as told; returns what it acknowledged, how many batches
+/// were refused, and whether it gave up. Whatever happened, the acknowledged entries are there afterwards.
+async fn under(fault: &str) -> (u64, u64, bool) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-e", "signal=none", "-e", "trace=fsync,fdatasync,pwrite64,pread64", "-e"]);
+    command.arg(format!("inject={fault}")).args(["-o", "/dev/null"]).arg(std::env::current_exe().expect("our path"));
+    command.args(["--exact", "the_writer_acknowledges_what_it_has_committed", "--nocapture"]);
+    let output = command
+        .env("POWERCUT_DIR", dir.path())
+        .env("POWERCUT_FAULT", "1")
+        .output()
+        .expect("strace is installed (apt install strace)");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let end = text.lines().find_map(|line| line.strip_prefix("end ")).unwrap_or_else(|| panic!("{output:?}"));
+    let numbers: Vec<u64> = end.split(' ').map(|n| n.parse().expect("a number")).collect();
+    let Opened { recovered, .. } = store::open(dir.path(), "test").await.expect("opens afterwards");
+    assert_eq!(missing(&recovered.entries, numbers[0]), 0, "{fault}");
+    (numbers[0], numbers[1], numbers[2] == 1)
+}
+
+/// RL-104: after a failed fsync nobody knows what is on the disk, and trying again pretends to know.
+#[tokio::test]
+async fn a_failed_sync_ends_the_writer() {
+    for at in [40, 41, 42, 43, 60, 90] {
+        let (acknowledged, _, fatal) = under(&format!("fsync,fdatasync:error=EIO:when={at}")).await;
+        assert!(fatal, "the failed sync {at} was passed over, {acknowledged} acknowledged");
+    }
+}
+
+/// RL-104, DH-605: a full disk refuses, and the next batch tries again.
+#[tokio::test]
+async fn a_full_disk_refuses_until_there_is_room() {
+    for at in ["300..310", "400..401", "500..540"] {
+        let (acknowledged, refused, fatal) = under(&format!("pwrite64:error=ENOSPC:when={at}")).await;
+        assert!(
+            !fatal && refused > 0 && acknowledged > 40,
+            "{at}: {acknowledged} acknowledged, {refused} refused, {fatal}"
+        );
+    }
 }
