@@ -169,8 +169,10 @@ impl Port for SqlitePort {
             return Ok(true);
         }
         if self.folded_since_pruning >= 1000 {
+            if fold::prune(&mut self.connection).await.map_err(port_error)? {
+                return Ok(true);
+            }
             self.folded_since_pruning = 0;
-            return fold::prune(&mut self.connection).await.map_err(port_error);
         }
         self.checkpoint(self.checkpoints.idle).await
     }

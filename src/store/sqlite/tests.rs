@@ -286,3 +286,27 @@ async fn a_busy_database_is_a_refusal_and_a_broken_one_is_fatal() {
 fn crc_is_the_one_of_zlib() {
     assert_eq!(crc(b"123456789"), 0xcbf4_3926);
 }
+
+#[tokio::test]
+async fn events_older_than_their_retention_go_and_open_transactions_stay() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let Opened { mut port, history, .. } = fresh(dir.path()).await;
+    let open = Change::TxReopened {
+        key: TxKey { source: "ui".into(), txid: "open".into() },
+        members: Vec::new(),
+        deadline: Wall::NEVER,
+    };
+    let mut old: Vec<Change> = (0..2500).map(|n| Change::HostRemoved { id: n.to_string() }).collect();
+    old.push(open);
+    let count = old.len() as u64;
+    port.append(batch_of(1, &old)).await.expect("appended");
+    let newest = batch_of(count + 1, &[ended(1, End::Released)]);
+    let late: Vec<Entry> = newest.entries.iter().map(|e| Entry { at: Wall(61 * 86_400_000), ..e.clone() }).collect();
+    port.append(batch(late).expect("encodes")).await.expect("appended");
+    fold_all(&mut port).await;
+    let left: Vec<u64> = history.events(0, 10).await.expect("read").iter().map(|e| e.seq).collect();
+    assert_eq!(left, [count + 1]);
+    let recovered = after_a_kill(dir.path()).await;
+    assert_eq!(recovered.entries.iter().filter(|e| matches!(e.change, Change::TxReopened { .. })).count(), 1);
+    port.close().await.expect("closed");
+}
