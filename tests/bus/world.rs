@@ -363,7 +363,7 @@ impl World {
 /// Submits new and old transactions until the time has come.
 async fn use_it(life: Arc<Life>, until: u64, calm: bool) {
     while life.time.now() < until {
-        let pause = life.between(1, 600).min(until.saturating_sub(life.time.now()).max(1));
+        let pause = life.between(1, 1_500).min(until.saturating_sub(life.time.now()).max(1));
         tokio::time::sleep(Duration::from_millis(pause)).await;
         if calm {
             continue;
