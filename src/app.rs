@@ -260,7 +260,11 @@ fn reload(file: &Path, first: &Config, services: &Services, now: crate::domain::
     let plugins = services::load_plugins(&config.provisioning.plugins, &services.health);
     services.leasing.reload(settings::policy(&config, &plugins));
     services.phones.reload(plugins);
+    services.naming.set_reservations(&config.policy.reservations, now);
     let zones = services.naming.reload(now);
+    if zones.is_ok() {
+        services.health.forget("zones");
+    }
     let stale = settings::needs_restart(first, &config);
     match (&zones, stale.is_empty()) {
         (Ok(_), true) => services.health.forget("configuration"),

@@ -8,6 +8,7 @@ use super::{AppError, settings};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::plugins;
+use crate::domain::dns::zonefile::Severity;
 use crate::domain::phone::lint;
 use crate::domain::phone::plugin::Plugin;
 use crate::net::Links;
@@ -59,6 +60,9 @@ impl Services {
         let mut seed = [0u8; 8];
         random(&mut seed);
         let naming = Naming::open(settings::naming(config, links, u64::from_le_bytes(seed)), clock.wall());
+        if let Some(problem) = naming.problems().iter().find(|p| p.severity == Severity::Error) {
+            health.set("zones", State::Degraded(problem.to_string()));
+        }
         let policy = settings::policy(config, &plugins);
         let (leasing, replies) = Leasing::new(policy, Arc::new(naming.clone()), clock.clone());
         let bindings = Bindings::new(clock.clone());

@@ -34,6 +34,8 @@ pub(super) fn naming(config: &Config, links: &Links, seed: u64) -> naming::Setti
             subnets: network.subnets.iter().map(|subnet| subnet.prefix).collect(),
         })
         .collect();
+    // those of the configuration are not in the ledger
+    settings.reservations = config.policy.reservations.clone();
     settings.domains = config.claws.zones.iter().map(|zone| zone.domain.clone()).collect();
     settings.server_addresses = own_addresses(config, links);
     if let Some(ttl) = config.dns.ttl {

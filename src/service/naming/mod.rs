@@ -26,7 +26,7 @@ use crate::domain::dns::rdata;
 use crate::domain::dns::rrset::{MAX_SET, RrSet, rtype};
 use crate::domain::dns::zone::{Kind, State};
 use crate::domain::dns::zonefile::{self, Parsed, Problem};
-use crate::domain::lease::ClientKey;
+use crate::domain::lease::{ClientKey, Reservation};
 use crate::domain::time::Wall;
 use crate::store::ledger::{Entry, View};
 use claims::{Claims, Who};
@@ -51,6 +51,15 @@ struct Book {
     pending: Pending,
     /// Problems of the last load.
     problems: Vec<Problem>,
+    /// Ids of the reservations that the configuration brought.
+    configured: Vec<String>,
+}
+
+impl Book {
+    fn configure(&mut self, settings: &Settings, reservations: &[Reservation]) {
+        self.configured = reservations.iter().map(|r| r.id.clone()).collect();
+        reservations.iter().for_each(|r| self.claims.put_reservation(settings, r));
+    }
 }
 
 /// Names that were chosen and whose lease is not committed yet.
@@ -123,10 +132,15 @@ impl Naming {
         }
         problems.iter().for_each(|p| tracing::warn!(problem = %p, "zone file"));
         publish::link_all(&settings, &mut state);
-        let mut book =
-            Book { claims: Claims::default(), published: Published::default(), pending: Pending::default(), problems };
+        let mut book = Book {
+            claims: Claims::default(),
+            published: Published::default(),
+            pending: Pending::default(),
+            problems,
+            configured: Vec::new(),
+        };
         book.claims.put_server(server_names(&settings), &settings.server_addresses, settings.ttl);
-        settings.reservations.iter().for_each(|r| book.claims.put_reservation(&settings, r));
+        book.configure(&settings, &settings.reservations);
         let touched = book.claims.touched();
         book.published.update(&settings, &book.claims, &mut state, &touched, unix(now));
         let shared = Shared {
@@ -169,6 +183,21 @@ impl Naming {
             }
         }
         if bad.is_empty() { Ok(good) } else { Err(bad) }
+    }
+
+    /// Takes the reservations of a new configuration over; those of the old one go.
+    pub fn set_reservations(&self, reservations: &[Reservation], now: Wall) {
+        let settings = &self.shared.settings;
+        let mut book = self.book();
+        let book = &mut *book;
+        for id in std::mem::take(&mut book.configured) {
+            book.claims.remove_reservation(settings, &id);
+        }
+        book.configure(settings, reservations);
+        let touched = book.claims.touched();
+        let mut state = State::clone(&self.shared.state.load());
+        book.published.update(settings, &book.claims, &mut state, &touched, unix(now));
+        self.shared.state.store(Arc::new(state));
     }
 
     /// Swaps new files in. The dynamic layers are made again from the claims, because names may have moved

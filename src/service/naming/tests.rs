@@ -212,11 +212,20 @@ fn a_reservation_of_the_configuration_resolves_too() {
     assert_eq!(b.ask("printer.lan.example", "A"), "10.0.0.70");
     assert_eq!(b.naming.names_of("10.0.0.70".parse().unwrap()), ["printer.lan.example."]);
     assert_eq!(b.choose(7, "other", None), "printer.lan.example", "and its client gets its name");
+    let Change::ReservationPut(other) = self::reservation("r2", 8, Some("10.0.0.70"), "plotter") else {
+        unreachable!("made above")
+    };
     let reply = b.naming.query("printer.lan.example", "a").unwrap();
     assert_eq!((reply.rcode, reply.authoritative, reply.foreign), (0, true, false));
     assert_eq!((reply.answers[0].data.as_str(), reply.answers[0].reason.as_str()), ("10.0.0.70", "reservation r1"));
     assert!(b.naming.query("a..b", "A").is_err() && b.naming.query("a", "NOPE").is_err());
     assert!(b.naming.query("www.kernel.org", "ANY").unwrap().foreign);
+    b.naming.set_reservations(&[*other], T0);
+    assert_eq!(
+        (b.ask("printer.lan.example", "A"), b.ask("plotter.lan.example", "A")),
+        ("nxdomain".into(), "10.0.0.70".into())
+    );
+    assert_eq!(b.naming.names_of("10.0.0.70".parse().unwrap()), ["plotter.lan.example."]);
 }
 
 #[test]
