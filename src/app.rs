@@ -159,15 +159,16 @@ impl App {
         process::stopping();
         services.health.set("daemon", State::Fails("stopping".to_owned()));
         services.bus.stop().await;
-        answering.cancel();
         intake.cancel();
         tracker.close();
         let drained = async {
             tracker.wait().await;
+            answering.cancel();
             futures_util::future::join_all(leasing).await;
         };
         if tokio::time::timeout(GRACE, drained).await.is_err() {
             tracing::warn!("{} tasks did not end in {} s", tracker.len(), GRACE.as_secs());
+            answering.cancel();
         }
         history.close().await;
         let ended = match ended {
