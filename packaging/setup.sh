@@ -10,9 +10,9 @@ set -euo pipefail
 
 # A|B: either will do (they conflict, or one of them is part of many systems already); A is what gets installed.
 BUILD=(gcc libc6-dev make git ca-certificates)
-LAN=(iproute2 procps util-linux nftables "busybox|busybox-static" udhcpc isc-dhcp-client dhcpcd-base isc-dhcp-relay
+LAN=(iproute2 procps util-linux "busybox|busybox-static" udhcpc isc-dhcp-client dhcpcd-base isc-dhcp-relay
   tftp-hpa bind9-dnsutils curl iputils-ping python3 jq)
-LAB=(chromium chromium-driver fonts-dejavu-core systemd ethtool tcpdump atftp strace sqlite3 dnsmasq-base openssl)
+LAB=(systemd strace nsd chromium chromium-driver fonts-dejavu-core)
 DEB=(dpkg-dev)
 MACHINE=(mmdebstrap systemd-container)
 BENCH=(kea-dhcp4-server kea-admin dnsmasq-base nsd dnsperf)
