@@ -59,21 +59,35 @@ plugins = ["{plugins}"]
 
 impl<'a> Daemon<'a> {
     pub fn start(lab: &'a Lab, config: &str) -> Daemon<'a> {
-        fs::write(lab.dir().join("lanlord.toml"), config).expect("the configuration");
-        let mut daemon = Daemon { lab, process: None, socket: lab.dir().join("lanlord.sock") };
+        let mut daemon = Daemon::new(lab, config);
         daemon.again();
         daemon
     }
 
+    /// As [`start`](Self::start), but only until it lives: parts of it may wait for an interface.
+    pub fn start_waiting(lab: &'a Lab, config: &str) -> Daemon<'a> {
+        let mut daemon = Daemon::new(lab, config);
+        daemon.run("/livez");
+        daemon
+    }
+
+    fn new(lab: &'a Lab, config: &str) -> Daemon<'a> {
+        fs::write(lab.dir().join("lanlord.toml"), config).expect("the configuration");
+        Daemon { lab, process: None, socket: lab.dir().join("lanlord.sock") }
+    }
+
     /// Starts it on the state that is there, and waits until it says that it is ready.
     pub fn again(&mut self) {
+        self.run("/readyz");
+    }
+
+    fn run(&mut self, until: &str) {
         let file = |name: &str| self.lab.dir().join(name).display().to_string();
         let (config, state, socket) = (file("lanlord.toml"), file("state"), file("lanlord.sock"));
         let argv =
             [env!("CARGO_BIN_EXE_lanlord"), "serve", "--config", &config, "--state", &state, "--socket", &socket];
         let mut process = self.lab.start("lanlord", "srv", &argv);
-        let ready =
-            wait(LIMIT, || process.exited() || self.try_get("/readyz").is_some_and(|(status, _)| status == 200));
+        let ready = wait(LIMIT, || process.exited() || self.try_get(until).is_some_and(|(status, _)| status == 200));
         assert!(ready && !process.exited(), "lanlord did not become ready:\n{}", process.output());
         self.process = Some(process);
     }

@@ -1,6 +1,7 @@
 //! The lab: real clients, a real network, the real daemon. As root; it fails, and never skips, without its
 //! tools. `cargo test --test lab`; `RACE=10000 cargo test --release --test lab race` for the long race.
 
+mod cards;
 mod client;
 mod daemon;
 mod dhcp;

@@ -95,7 +95,13 @@ impl Lab {
         lab
     }
 
-    fn plug(&self, name: &str, mac: &str) {
+    /// Takes the network card out of a namespace.
+    pub fn unplug(&self, name: &str) {
+        ip(&["-n", &self.ns("sw"), "link", "del", &format!("p-{name}")]);
+    }
+
+    /// Puts a network card into a namespace, as `eth0` at the bridge.
+    pub fn plug(&self, name: &str, mac: &str) {
         let (sw, ns, port) = (self.ns("sw"), self.ns(name), format!("p-{name}"));
         ip(&["-n", &sw, "link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &ns]);
         ip(&["-n", &sw, "link", "set", &port, "master", "br0", "up"]);

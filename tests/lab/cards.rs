@@ -1,0 +1,61 @@
+//! DH-804: "late, flapping, renamed, renumbered interfaces served <= 3 s without restart; a missing interface
+//! never blocks the start".
+
+use std::time::Duration;
+
+use super::daemon::{Daemon, config};
+use super::dhcp::{ACK, Message, OFFER, REQUEST};
+use super::space::{Lab, SERVER, now};
+use super::station::{ask, bind, discover, resolve, tftp};
+use super::wire::Wire;
+
+const SERVER_MAC: &str = "02:77:00:00:00:01";
+
+/// The next DISCOVER is answered within 3 s of `since`, whatever happened before.
+fn served_again(wire: &mut Wire, xid: u32, what: &str) {
+    let since = now();
+    let hello = discover([2, 0x99, 0, 0, 2, xid as u8], xid);
+    loop {
+        super::station::broadcast(wire, &hello);
+        let again = now() + Duration::from_millis(200);
+        if super::station::answer(wire, xid, again).is_some_and(|(m, _)| m.kind() == OFFER) {
+            return;
+        }
+        assert!(since.elapsed() < Duration::from_secs(3), "{what}: no OFFER within 3 s");
+    }
+}
+
+#[test]
+fn a_card_that_comes_late_goes_and_returns_is_served() {
+    let lab = Lab::up();
+    lab.unplug("srv");
+    let daemon = Daemon::start_waiting(&lab, &config(600));
+    let mut wire = Wire::open(&lab, "c1");
+    lab.plug("srv", SERVER_MAC);
+    lab.address("srv", "eth0", "10.77.0.1/16");
+    served_again(&mut wire, 1, "late");
+    let (held, _) = bind(&mut wire, &discover([2, 0x99, 0, 0, 2, 50], 50).with(12, "held"));
+
+    lab.unplug("srv");
+    lab.plug("srv", SERVER_MAC);
+    lab.address("srv", "eth0", "10.77.0.1/16");
+    served_again(&mut wire, 2, "another card of that name");
+
+    for xid in 3..10 {
+        lab.ip("srv", &["link", "set", "eth0", "down"]);
+        lab.ip("srv", &["link", "set", "eth0", "up"]);
+        served_again(&mut wire, xid, "flapping");
+    }
+    lab.ip("srv", &["link", "set", "eth0", "down"]);
+    lab.ip("srv", &["link", "set", "eth0", "name", "spare0"]);
+    lab.ip("srv", &["link", "set", "spare0", "name", "eth0", "up"]);
+    served_again(&mut wire, 10, "renamed and back");
+    // what was leased is still held, and names and files are served on the address that came back
+    let reboot = Message::new(REQUEST, 60, [2, 0x99, 0, 0, 2, 50]).with(50, held.yiaddr.octets());
+    let (ack, _) = ask(&mut wire, &reboot, ACK).expect("an ACK");
+    assert_eq!(ack.yiaddr, held.yiaddr);
+    lab.address("c2", "eth0", "10.77.0.50/16");
+    assert_eq!(resolve(&lab, "c2", "held.home.arpa"), [held.yiaddr]);
+    tftp(&lab, "c2", "/spa3102.cfg").unwrap_or_else(|e| panic!("from {SERVER}: {e:?}"));
+    daemon.until("ready again", |d| d.get("/readyz")["ready"] == true);
+}
