@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
-use rtnetlink::packet_core::NetlinkPayload;
+use rtnetlink::packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
 use rtnetlink::{Handle, MulticastGroup};
@@ -75,6 +76,27 @@ impl Neighbours {
     /// Makes the next fact the whole table again.
     pub fn reread(&mut self) {
         self.dump = true;
+    }
+
+    /// The kernel's entry for one address, now; not a dump. `None`: it has none.
+    pub async fn entry(&mut self, ifindex: u32, ip: IpAddr) -> Result<Option<Neighbour>, NetError> {
+        let doing = || NetError::io("read a neighbour by netlink");
+        let mut question = NeighbourMessage::default();
+        question.header.ifindex = ifindex;
+        question.header.family = if ip.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        question.attributes = vec![NeighbourAttribute::Destination(match ip {
+            IpAddr::V4(v4) => NeighbourAddress::Inet(v4),
+            IpAddr::V6(v6) => NeighbourAddress::Inet6(v6),
+        })];
+        let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetNeighbour(question));
+        request.header.flags = NLM_F_REQUEST;
+        let mut answers = self.handle.request(request).map_err(std::io::Error::other).map_err(doing())?;
+        match answers.next().await.map(|answer| answer.payload) {
+            Some(NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNeighbour(m))) => Ok(neighbour(&m)),
+            Some(NetlinkPayload::Error(e)) if e.raw_code() == -libc::ENOENT => Ok(None),
+            Some(NetlinkPayload::Error(e)) => Err(doing()(e.to_io())),
+            _ => Ok(None),
+        }
     }
 
     async fn table(&mut self) -> std::io::Result<Vec<Neighbour>> {

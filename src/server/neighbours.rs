@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::net::neighbours::{Neighbour, Neighbours, Notice};
-use crate::net::{LinkWatch, Links, NetError, Outbox, Udp};
-use crate::service::bindings::{Ask, Neighbourhood};
+use crate::net::{Link, LinkWatch, Links, NetError, Outbox, Udp};
+use crate::service::bindings::{Ask, Neighbourhood, Want};
 
 /// RFC 863: a datagram to the discard port makes the kernel resolve the address; nobody answers it.
 const DISCARD: u16 = 9;
@@ -61,7 +61,7 @@ impl Mirror {
                     Some(Err(e)) => return tracing::warn!("{e}"),
                     None => return tracing::warn!("the kernel closed the stream of neighbours"),
                 },
-                Some(ask) = self.asks.recv() => self.probe(&ask),
+                Some(ask) = self.asks.recv() => self.answer(stream, ask).await,
                 changed = changes.changed() => {
                     if changed.is_err() {
                         // nobody follows the links any more: the daemon is on its way down
@@ -93,9 +93,23 @@ impl Mirror {
         self.table.set_segments(own.collect());
     }
 
-    fn probe(&self, ask: &Ask) {
+    async fn answer(&self, stream: &mut Neighbours, ask: Ask) {
         let links = self.links.links();
         let Some(link) = links.by_name(&ask.interface) else { return };
+        match ask.want {
+            Want::Resolve => self.probe(link, &ask),
+            Want::Confirm(done) => {
+                match stream.entry(link.index, ask.ip).await {
+                    Ok(entry) => self.table.learn(&ask.interface, ask.ip, entry.and_then(|n| n.mac)),
+                    Err(e) => tracing::warn!("{e}"),
+                }
+                // whoever asked may have given up
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn probe(&self, link: &Link, ask: &Ask) {
         let prober = match ask.ip {
             IpAddr::V4(_) => Some(&self.prober),
             IpAddr::V6(_) => self.prober6.as_ref(),

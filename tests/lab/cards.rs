@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::daemon::{Daemon, config};
 use super::dhcp::{ACK, Message, OFFER, REQUEST};
-use super::space::{Lab, SERVER, now};
+use super::space::{Lab, SERVER, need, now, wait};
 use super::station::{ask, bind, discover, resolve, tftp};
 use super::wire::Wire;
 
@@ -58,4 +58,32 @@ fn a_card_that_comes_late_goes_and_returns_is_served() {
     assert_eq!(resolve(&lab, "c2", "held.home.arpa"), [held.yiaddr]);
     tftp(&lab, "c2", "/spa3102.cfg").unwrap_or_else(|e| panic!("from {SERVER}: {e:?}"));
     daemon.until("ready again", |d| d.get("/readyz")["ready"] == true);
+}
+
+/// A left-over server is named in the log, and waited out.
+#[test]
+fn another_dhcp_server_of_this_machine_is_named() {
+    need(&[("dnsmasq", "dnsmasq-base")]);
+    let lab = Lab::up();
+    let argv = [
+        "dnsmasq",
+        "--keep-in-foreground",
+        "--conf-file=/dev/null",
+        "--user=root",
+        "--port=0",
+        "--pid-file=",
+        "--log-facility=-",
+        "--dhcp-range=10.77.9.1,10.77.9.9,2m",
+        &format!("--dhcp-leasefile={}", lab.dir().join("leases").display()),
+    ];
+    let other = lab.start("dnsmasq", "srv", &argv);
+    assert!(wait(Duration::from_secs(5), || other.output().contains("IP range")), "{}", other.output());
+    let daemon = Daemon::start_waiting(&lab, &config(600));
+    let named = format!("0.0.0.0:67/udp is already in use by dnsmasq (pid {})", other.pid());
+    daemon.until("the other is named", |d| d.log().contains(&named));
+    other.kill();
+    let mut wire = Wire::open(&lab, "c1");
+    daemon.until("served once the other is gone", |_| {
+        ask(&mut wire, &discover([2, 0x99, 0, 0, 2, 1], 1), OFFER).is_some()
+    });
 }

@@ -103,6 +103,11 @@ impl<'a> Daemon<'a> {
         self.process.take().expect("it runs").kill();
     }
 
+    /// What it has written to its log.
+    pub fn log(&self) -> String {
+        self.process.as_ref().expect("it runs").output()
+    }
+
     /// A page of the API, which must be there.
     pub fn get(&self, path: &str) -> Value {
         let (status, body) = self.try_get(path).unwrap_or_else(|| panic!("no answer to GET {path}"));
@@ -133,7 +138,7 @@ impl<'a> Daemon<'a> {
     }
 
     /// Waits until `path` shows what it should.
-    pub fn until(&self, what: &str, done: impl Fn(&Daemon) -> bool) {
+    pub fn until(&self, what: &str, mut done: impl FnMut(&Daemon) -> bool) {
         assert!(wait(LIMIT, || done(self)), "not in time: {what}");
     }
 

@@ -107,3 +107,32 @@ fn variant_c_static_address() {
     assert!(tftp(&lab, "c2", "/no-such-file").is_err());
     one_device(&daemon, "10.77.0.102");
 }
+
+/// DH-404, DH-406, PR-27: each vendor's phone is told in its own way where its files are, asked or not; a PC
+/// beside them is not. All four phones are devices by their leases alone.
+#[test]
+fn phones_are_told_where_their_files_are() {
+    let lab = Lab::up();
+    let daemon = Daemon::start(&lab, &config(600));
+    let mut wire = Wire::open(&lab, "c1");
+    let url = |path: &str| format!("http://{SERVER}:8667{path}").into_bytes();
+    let aastra = url("/Aastra");
+    let aastra = [&[2, aastra.len() as u8], &aastra[..], &[3, 1, 0]].concat();
+    let cases = [
+        ([0x00, 0x0e, 0x08], VENDOR, 66, SERVER.as_bytes().to_vec()),
+        ([0x00, 0x08, 0x5d], "AastraIPPhone6731i", 43, aastra),
+        ([0x00, 0x15, 0x65], "yealink", 66, url("")),
+        ([0x00, 0x04, 0x13], "snomD785", 66, url("")),
+        ([0x02, 0x00, 0x00], "MSFT 5.0", 0, Vec::new()),
+    ];
+    for (xid, (oui, class, code, value)) in (1..).zip(cases) {
+        let [a, b, c] = oui;
+        let mut hello = discover([a, b, c, 1, 1, 1], xid).with(60, class);
+        hello.options.retain(|(code, _)| *code != 55);
+        let (ack, _) = bind(&mut wire, &hello.with(55, [1, 3, 6, 15]));
+        let told = [43, 66, 67, 150].into_iter().find_map(|code| Some((code, ack.option(code)?)));
+        assert_eq!(told, Some((code, &value[..])).filter(|_| code != 0), "{class}");
+    }
+    daemon.until("four devices", |d| d.list("/api/v1/devices").len() == 4);
+    assert_eq!(daemon.leased().len(), 5);
+}

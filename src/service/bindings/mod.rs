@@ -26,7 +26,7 @@ mod buckets;
 pub mod neighbourhood;
 
 use buckets::Buckets;
-pub use neighbourhood::{Ask, Neighbourhood, Station};
+pub use neighbourhood::{Ask, Neighbourhood, Station, Want};
 
 /// Longest wait for the neighbour table (PR-5).
 pub const PATIENCE: Duration = Duration::from_millis(200);
@@ -96,8 +96,10 @@ impl Bindings {
         self.count(self.look(interface, ip))
     }
 
-    /// As [`by_ip`](Self::by_ip), but an on-link address without neighbour entry, or with one that
-    /// contradicts the lease, is asked for, and the answer waited for up to [`PATIENCE`].
+    /// As [`by_ip`](Self::by_ip), but of an on-link address the kernel's own entry is read first: a station
+    /// that has just taken it over is in the kernel's table before its first request is in ours (PR-4). If
+    /// there is none, or it contradicts the lease, it is resolved, and the answer waited for up to
+    /// [`PATIENCE`] in all.
     pub async fn resolve(&self, interface: Option<&str>, ip: IpAddr) -> Option<Arc<Binding>> {
         let holder = self.settle(interface, ip).await;
         self.count(holder)
@@ -106,6 +108,10 @@ impl Bindings {
     /// What [`resolve`](Self::resolve) is based on, with the reason for no answer.
     pub async fn settle(&self, interface: Option<&str>, ip: IpAddr) -> Holder {
         let deadline = tokio::time::Instant::now() + PATIENCE;
+        if let Some(on) = self.neighbours.segment(interface, ip) {
+            // out of time: the mirror is overloaded, and what it knows has to do
+            let _ = tokio::time::timeout_at(deadline, self.neighbours.confirm(on, ip)).await;
+        }
         let mut asked = false;
         loop {
             let changed = self.neighbours.changed();
@@ -113,7 +119,7 @@ impl Bindings {
             changed.as_mut().enable();
             let holder = self.look(interface, ip);
             let Some(on) = self.unsettled(&holder, interface, ip) else { return holder };
-            if !asked && !self.neighbours.ask(Ask { interface: on, ip }) {
+            if !asked && !self.neighbours.ask(on, ip, Want::Resolve) {
                 return holder;
             }
             asked = true;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use ipnet::IpNet;
 use tokio::sync::futures::Notified;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::buckets::Buckets;
 use crate::domain::net::Mac;
@@ -27,11 +27,21 @@ pub struct Station {
     pub generation: u64,
 }
 
-/// "Make the kernel resolve this address": the mirror sends something to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A question for the mirror about one address.
+#[derive(Debug)]
 pub struct Ask {
     pub interface: Arc<str>,
     pub ip: IpAddr,
+    pub want: Want,
+}
+
+/// What the mirror is to do.
+#[derive(Debug)]
+pub enum Want {
+    /// Read the kernel's entry, learn it, and say so: a notice of it may still be on its way to us.
+    Confirm(oneshot::Sender<()>),
+    /// Make the kernel resolve the address: send something to it.
+    Resolve,
 }
 
 /// The table; written by one mirror, read by anybody.
@@ -133,8 +143,17 @@ impl Neighbourhood {
     }
 
     /// False if there is nobody to ask, or too much was asked already.
-    pub(super) fn ask(&self, ask: Ask) -> bool {
-        self.asks.load().as_ref().is_some_and(|asks| asks.try_send(ask).is_ok())
+    pub(super) fn ask(&self, interface: Arc<str>, ip: IpAddr, want: Want) -> bool {
+        self.asks.load().as_ref().is_some_and(|asks| asks.try_send(Ask { interface, ip, want }).is_ok())
+    }
+
+    /// Returns when the table holds what the kernel holds about that address, or when nobody can tell.
+    pub(super) async fn confirm(&self, interface: Arc<str>, ip: IpAddr) {
+        let (done, confirmed) = oneshot::channel();
+        if self.ask(interface, ip, Want::Confirm(done)) {
+            // an error means that the mirror is gone: what it left is all there is
+            let _ = confirmed.await;
+        }
     }
 
     pub(super) fn changed(&self) -> Notified<'_> {
