@@ -67,7 +67,8 @@ impl Services {
         let (leasing, replies) = Leasing::new(policy, Arc::new(naming.clone()), clock.clone());
         let bindings = Bindings::new(clock.clone());
         let secrets = Secrets::load(state).map_err(|e| AppError::Failed(e.to_string()))?;
-        let devices = Devices::new(Default::default(), Default::default(), Arc::new(secrets));
+        let devices =
+            Devices::new(config.provisioning.base.clone(), config.provisioning.template.clone(), Arc::new(secrets));
         let phones = Provisioning::new(
             settings::provisioning(config),
             plugins,

@@ -241,6 +241,18 @@ pub const KEYS: &[Key] = &[
         "[\"192.0.2.80/32\"]",
         "Peers whose X-Forwarded-For is believed. Default: none.",
     ),
+    key(
+        "provisioning",
+        "base",
+        "{ timezone = \"Europe/Paris\", sip_proxy_ip = \"10.77.0.5\", sip_registrar_ip = \"10.77.0.5\" }",
+        "Settings of all phones: registrar, time zone, locale, codecs, VLAN and so on. No secrets. Default: none.",
+    ),
+    key(
+        "provisioning",
+        "template",
+        "{ sip_lines = { 1 = { username = \"guest\", display_name = \"Guest\" } } }",
+        "Settings that a new phone starts with besides. Default: one line named Autoprov, without password.",
+    ),
     key("claws", "enrich_address", "true", "Whether the built-in module gives addresses to new hosts. Default true."),
     key("claws", "enrich_dns", "true", "Whether the built-in module gives names to new hosts. Default true."),
     key("claws", "deadline", "\"10s\"", "The most that a whole transaction may take, up to 60 s. Default 10 s."),

@@ -16,6 +16,8 @@ pub mod claws;
 pub mod keys;
 /// Networks, subnets, reservations.
 pub mod networks;
+/// What phones have in common.
+mod phones;
 /// Phone plugins: directories of match rules, file maps and templates.
 pub mod plugins;
 /// What the networks mean for DHCP.

@@ -81,7 +81,8 @@ impl<'d> Section<'d> {
         Section { doc, table, path, span }
     }
 
-    fn value(&self, key: &str) -> Option<&'d Spanned<DeValue<'d>>> {
+    /// Whatever stands under this key.
+    pub fn value(&self, key: &str) -> Option<&'d Spanned<DeValue<'d>>> {
         debug_assert!(keys::known(self.path, key), "`{}.{key}` is not in the registry", self.path);
         self.table.get(key)
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::phones;
 use super::raw::{At, Document, Section};
+use crate::domain::phone::settings::Values;
 
 /// `[server]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +128,7 @@ pub enum AutoCreate {
 }
 
 /// `[provisioning]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Provisioning {
     pub enabled: bool,
     pub http_port: u16,
@@ -137,6 +139,10 @@ pub struct Provisioning {
     pub create_on_lease: bool,
     pub plugins: Vec<PathBuf>,
     pub trusted_proxies: Vec<IpNet>,
+    /// Settings of all phones.
+    pub base: Values,
+    /// Settings that new phones start with besides; empty for one line without account.
+    pub template: Values,
 }
 
 impl Default for Provisioning {
@@ -151,6 +157,8 @@ impl Default for Provisioning {
             create_on_lease: true,
             plugins: vec![PathBuf::from("/usr/share/lanlord/plugins"), PathBuf::from("plugins")],
             trusted_proxies: Vec::new(),
+            base: Values::new(),
+            template: Values::new(),
         }
     }
 }
@@ -285,6 +293,8 @@ pub(super) fn provisioning(doc: &Document<'_>, section: Option<Section<'_>>) -> 
             .list::<IpNet>("trusted_proxies", "a prefix such as 192.0.2.80/32")
             .map(values)
             .unwrap_or_default(),
+        base: phones::values(&s, "base"),
+        template: phones::values(&s, "template"),
     }
 }
 
