@@ -95,7 +95,7 @@ step "which was the SPA3102's" is "$ip" "$monday"
 step "is told where its files are (option 43)" told_url
 step "asks for aastra.cfg over HTTP" fetch_http aastra "$url/aastra.cfg" "$aastra_ua" .
 step "asks for its own file" fetch_http aastra "$url/00085D112233.cfg" "$aastra_ua" .
-step "does not get the SPA3102's file, which sits at its former address" denied_tftp aastra 001122334477.xml
+step "is refused the SPA3102's file, though it has its address" denied_tftp aastra 001122334477.xml
 
 chapter "Thursday: the SPA3102 is back, on another address"
 step "gets a lease" boot_udhcpc spa -V 'LINKSYS SPA-3102' -x hostname:lobby
@@ -122,7 +122,7 @@ step "and an IPv6 address" has "$pc_ip6" fd77::
 step "its name resolves before it was ever switched on" resolves spa "$pc_name" A "$pc_ip"
 step "the PC boots" boot_dhclient pc 'send host-name "anything-else";'
 step "and gets the address that the event promised" is "$ip" "$pc_ip"
-step "option 252, \\n in the event, reaches it as one line feed" is "$opt252" 10
+step "option 252, \\n in the event, reaches it as one octet, 10" is "$opt252" 10
 
 chapter "Names"
 step "the SPA3102" resolves pc "lobby.$domain" A "$thursday"
@@ -136,7 +136,7 @@ step "a name of the zone file" resolves pc "pbx1.$domain" A 192.0.2.10
 step "a name that nobody has" resolves pc "nobody.$domain" A NXDOMAIN
 
 chapter "What lanlord knows now"
-step "counts" phones_and_junk
+step "counts phones and junk" phones_and_junk
 tables
 if ((wrong)); then echo; echo "$wrong of $steps steps went wrong"; fi
 
