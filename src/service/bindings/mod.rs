@@ -30,6 +30,9 @@ pub use neighbourhood::{Ask, Neighbourhood, Station, Want};
 
 /// Longest wait for the neighbour table (PR-5).
 pub const PATIENCE: Duration = Duration::from_millis(200);
+/// Longest wait for the station behind a lease: the kernel asks again after a second. Nothing is late by
+/// this wait, since no answer of ours can reach a station before it answers the kernel.
+pub const INSISTENCE: Duration = Duration::from_millis(1_500);
 /// About sixty addresses a bucket at a million leases.
 const LEASE_BUCKETS: usize = 1 << 14;
 
@@ -99,7 +102,8 @@ impl Bindings {
     /// As [`by_ip`](Self::by_ip), but of an on-link address the kernel's own entry is read first: a station
     /// that has just taken it over is in the kernel's table before its first request is in ours (PR-4). If
     /// there is none, or it contradicts the lease, it is resolved, and the answer waited for up to
-    /// [`PATIENCE`] in all.
+    /// [`PATIENCE`] in all; that of the station behind a lease up to [`INSISTENCE`]. One that stays silent is
+    /// nobody: else a station that leased as another one could hide until the file is on its way.
     pub async fn resolve(&self, interface: Option<&str>, ip: IpAddr) -> Option<Arc<Binding>> {
         let holder = self.settle(interface, ip).await;
         self.count(holder)
@@ -107,10 +111,10 @@ impl Bindings {
 
     /// What [`resolve`](Self::resolve) is based on, with the reason for no answer.
     pub async fn settle(&self, interface: Option<&str>, ip: IpAddr) -> Holder {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let began = tokio::time::Instant::now();
         if let Some(on) = self.neighbours.segment(interface, ip) {
             // out of time: the mirror is overloaded, and what it knows has to do
-            let _ = tokio::time::timeout_at(deadline, self.neighbours.confirm(on, ip)).await;
+            let _ = tokio::time::timeout_at(began + PATIENCE, self.neighbours.confirm(on, ip)).await;
         }
         let mut asked = false;
         loop {
@@ -119,12 +123,16 @@ impl Bindings {
             changed.as_mut().enable();
             let holder = self.look(interface, ip);
             let Some(on) = self.unsettled(&holder, interface, ip) else { return holder };
+            let (patience, meanwhile) = match holder {
+                Holder::Bound(_) => (INSISTENCE, Holder::Unknown),
+                other => (PATIENCE, other),
+            };
             if !asked && !self.neighbours.ask(on, ip, Want::Resolve) {
-                return holder;
+                return meanwhile;
             }
             asked = true;
-            if tokio::time::timeout_at(deadline, changed).await.is_err() {
-                return self.look(interface, ip);
+            if tokio::time::timeout_at(began + patience, changed).await.is_err() {
+                return meanwhile;
             }
         }
     }
