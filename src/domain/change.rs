@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::device::{Device, PhoneConfig};
 use super::host::Host;
-use super::lease::{End, Lease, Reservation};
+use super::lease::{End, Lease, Reservation, ReservationKey};
 use super::net::Mac;
 use super::time::Wall;
 
@@ -193,6 +193,10 @@ impl Change {
                 let mut out = vec![Claim::Object("reservation", r.id.clone())];
                 out.extend(r.ip.map(Claim::Address));
                 out.extend(r.name.clone().map(Claim::Name));
+                out.extend(r.keys.iter().filter_map(|key| match key {
+                    ReservationKey::Mac(mac) => Some(Claim::Mac(*mac)),
+                    _ => None,
+                }));
                 out
             }
             Change::ReservationRemoved { id } => vec![Claim::Object("reservation", id.clone())],

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use super::Leasing;
 use crate::domain::change::Change;
 use crate::domain::dhcp::book::Usage;
+use crate::domain::dhcp::policy::Policy;
 use crate::domain::dhcp::reserve::Traits;
 use crate::domain::lease::{End, Lease, Origin, Reservation, ReservationKey};
 use crate::domain::net::Mac;
 use crate::domain::time::Wall;
-use crate::store::{CommitError, Committed};
+use crate::store::{CommitError, Committed, Outcome, Proposal, Refusal, Vote};
 
 /// Two objects that want the same thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,10 +82,19 @@ impl Leasing {
         denied.then(|| format!("address {ip} is reserved for another client"))
     }
 
-    /// Makes or replaces a reservation, durably. It must not want what another one has (DH-309).
-    pub async fn put_reservation(&self, reservation: Reservation) -> Result<Committed, ObjectError> {
+    /// Makes or replaces a reservation, durably. It must not want what another one has (DH-309); of two that
+    /// are made at once, the second is refused.
+    pub async fn put_reservation(self: &Arc<Self>, reservation: Reservation) -> Result<Committed, ObjectError> {
         self.judge(&reservation)?;
-        self.order(Change::ReservationPut(Box::new(reservation))).await
+        let ledger = self.ledger.get().ok_or(CommitError::Stopping)?;
+        let (leasing, wanted) = (self.clone(), reservation.clone());
+        let lost = |error: ObjectError| Refusal { code: "conflict".to_owned(), message: error.to_string() };
+        let vote: Vote = Box::new(move |_| leasing.judge(&wanted).map_err(lost));
+        let changes = vec![Change::ReservationPut(Box::new(reservation.clone()))];
+        match ledger.propose(Proposal { changes, vote: Some(vote), otherwise: Vec::new() }).await? {
+            Outcome::Committed(committed) => Ok(committed),
+            Outcome::Refused { .. } => Err(self.judge(&reservation).err().unwrap_or(ObjectError::Busy)),
+        }
     }
 
     fn judge(&self, new: &Reservation) -> Result<(), ObjectError> {
@@ -107,7 +117,7 @@ impl Leasing {
                 if !matches!(old.origin, Origin::User(_)) {
                     return Err(ObjectError::Foreign(old.id.clone()));
                 }
-            } else if let Some(thing) = rivalry(old, new) {
+            } else if let Some(thing) = rivalry(core.book.policy(), old, new) {
                 return Err(ObjectError::Conflict(Conflict { rival: old.id.clone(), thing }));
             }
         }
@@ -156,7 +166,7 @@ impl Leasing {
 }
 
 /// What two reservations cannot both have.
-fn rivalry(old: &Reservation, new: &Reservation) -> Option<String> {
+fn rivalry(policy: &Policy, old: &Reservation, new: &Reservation) -> Option<String> {
     let apart = matches!((&old.network, &new.network), (Some(a), Some(b)) if a != b);
     if apart {
         return None;
@@ -164,8 +174,13 @@ fn rivalry(old: &Reservation, new: &Reservation) -> Option<String> {
     if let Some(ip) = old.ip.filter(|ip| Some(*ip) == new.ip) {
         return Some(format!("address {ip}"));
     }
-    // one client may have an address on each of several links
-    let several = old.ip.is_some() && new.ip.is_some();
+    // one client may have an address in each of several subnets
+    let place = |r: &Reservation| match r.ip {
+        Some(IpAddr::V4(ip)) => policy.by_address(ip, r.network.as_deref().and_then(|name| policy.by_name(name))),
+        _ => None,
+    };
+    let together = place(old).is_some() && place(old) == place(new);
+    let several = old.ip.is_some() && new.ip.is_some() && !together;
     let key = new.keys.iter().find(|key| old.keys.contains(key)).filter(|_| !several)?;
     Some(match key {
         ReservationKey::Mac(mac) => format!("MAC {mac}"),

@@ -389,6 +389,15 @@ async fn reservations_of_users_come_and_go_and_rivals_are_named() {
     b.leasing.put_reservation(reservation("a", 1, 50)).await.unwrap();
     let refused = b.leasing.put_reservation(reservation("b", 2, 50)).await.unwrap_err();
     assert_eq!(refused.to_string(), "address 10.0.0.50 is taken by a");
+    // of two addresses in one subnet only one could ever be served
+    let refused = b.leasing.put_reservation(reservation("b", 1, 51)).await.unwrap_err();
+    assert_eq!(refused.to_string(), "MAC 02:00:00:00:00:01 is taken by a");
+    // both are free when they are asked for: the ledger's order decides
+    let at_once = (0..8).map(|n| b.leasing.put_reservation(reservation(&format!("c{n}"), 10 + n, 60)));
+    let made = futures_util::future::join_all(at_once).await;
+    assert_eq!(made.iter().filter(|one| one.is_ok()).count(), 1);
+    let taken = |one: &Result<_, ObjectError>| matches!(one, Err(ObjectError::Conflict(c)) if c.rival == "c0");
+    assert_eq!(made.iter().filter(|one| taken(one)).count(), 7);
     assert!(matches!(b.leasing.remove_reservation("zzz").await, Err(ObjectError::Missing(_))));
     assert_eq!(b.bind(1).await, ip(50));
     b.leasing.remove_reservation("a").await.unwrap();

@@ -196,7 +196,10 @@ async fn create(
         wanted.id = format!("{}@{network}", wanted.id);
     }
     if find(&api, &wanted.id).is_ok() {
-        return Err(Problem::conflict(format!("there is a reservation `{}` already: PUT changes it", wanted.id)));
+        return Err(Problem::conflict(format!(
+            "there is a reservation `{}` already; remove it first, or replace it by PUT",
+            wanted.id
+        )));
     }
     let item = Item::from(&wanted);
     api.leasing.put_reservation(wanted).await?;
