@@ -269,8 +269,10 @@ fn reload(file: &Path, first: &Config, services: &Services, now: crate::domain::
     let stale = settings::needs_restart(first, &config);
     match (&zones, stale.is_empty()) {
         (Ok(_), true) => services.health.forget("configuration"),
-        (Err(_), _) => {
-            let text = "a zone file has problems; the old zones stay".to_owned();
+        (Err(problems), _) => {
+            problems.iter().for_each(|problem| tracing::error!("zone file {problem}"));
+            let first = problems.first().map(ToString::to_string).unwrap_or_default();
+            let text = format!("zone files have {} problems, as {first}; the old zones stay", problems.len());
             services.health.set("configuration", State::Degraded(text));
         }
         (Ok(_), false) => {

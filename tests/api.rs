@@ -55,7 +55,8 @@ impl Daemon {
     async fn on(dir: TempDir, tcp: SocketAddr) -> Daemon {
         let text = format!(
             "[server]\nlisten = [\"{tcp}\"]\n[[network]]\nname = \"voice\"\n[[network.subnet]]\nprefix = \"10.77.0.0/24\"\n\
-             pool = [\"10.77.0.100-10.77.0.199\"]\n[[network.reservation]]\nmac = \"02:00:00:00:00:01\"\nip = \"10.77.0.10\"\n"
+             pool = [\"10.77.0.100-10.77.0.199\"]\n[[network.reservation]]\nmac = \"02:00:00:00:00:01\"\nip = \"10.77.0.10\"\n\
+             [dns]\nlisten = []\n"
         );
         let options = Options { config: dir.path().join("c.toml"), state: dir.path().join("state"), socket: None };
         let config = config::parse(&options.config, &text).expect("a valid configuration");
@@ -405,13 +406,21 @@ async fn an_invalid_reload_keeps_what_was_there() {
     assert_eq!(daemon.get("/api/v1/reservations").await.json()["total"], 1, "the old configuration stays");
 
     let text = format!(
-        "[server]\nlisten = [\"{}\"]\n[[network]]\nname = \"voice\"\n[[network.subnet]]\nprefix = \"10.77.0.0/24\"\n",
+        "[server]\nlisten = [\"{}\"]\n[[network]]\nname = \"voice\"\n[[network.subnet]]\nprefix = \"10.77.0.0/24\"\n[dns]\nlisten = []\n",
         daemon.tcp
     );
     std::fs::write(&file, text).expect("written");
     hangup();
     until("the new one is taken over", &|status| status["parts"]["configuration"].is_null()).await;
     assert_eq!(daemon.get("/api/v1/reservations").await.json()["total"], 0);
+
+    // DN-203: of a zone file it says which, where and what
+    std::fs::create_dir(daemon.dir.path().join("zones")).expect("made");
+    std::fs::write(daemon.dir.path().join("zones/bad.example.zone"), "@ IN NONSENSE x\n").expect("written");
+    hangup();
+    let names = |status: &Value| status["parts"]["configuration"]["reason"].as_str().map(str::to_owned);
+    let told = |status: &Value| names(status).is_some_and(|text| text.contains("bad.example.zone:1:"));
+    until("the zone file is named", &told).await;
     daemon.stop().await;
 }
 
