@@ -37,12 +37,13 @@ impl fmt::Display for Series {
     }
 }
 
-/// Three significant digits or whole numbers.
+/// Two or three significant digits, or whole numbers.
 pub fn short(value: f64) -> String {
     match value.abs() {
         v if v >= 100.0 => format!("{value:.0}"),
         v if v >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
+        v if v >= 0.1 || v == 0.0 => format!("{value:.2}"),
+        _ => format!("{value:.4}"),
     }
 }
 
