@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::exit::{Exit, Failure};
 use super::output;
 use crate::config::plugins;
+use crate::domain::hex;
 use crate::domain::net::Mac;
 use crate::domain::phone::classify::{self, Answer, Question};
 use crate::domain::phone::extract::Extractor;
@@ -99,19 +100,10 @@ fn option(text: &str) -> Result<(u8, Vec<u8>), Failure> {
     let (code, value) = text.split_once('=').ok_or_else(wrong)?;
     let code = code.parse::<u8>().ok().filter(|c| (1..=254).contains(c)).ok_or_else(wrong)?;
     let bytes = match value.strip_prefix("hex:") {
-        Some(digits) => hex(digits).ok_or_else(wrong)?,
+        Some(digits) => hex::read(&digits.bytes().filter(|b| *b != b':').collect::<Vec<u8>>()).ok_or_else(wrong)?,
         None => value.as_bytes().to_vec(),
     };
     Ok((code, bytes))
-}
-
-fn hex(digits: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = digits
-        .bytes()
-        .filter(|b| *b != b':')
-        .map(|b| char::from(b).to_digit(16).map(|d| d as u8))
-        .collect::<Option<_>>()?;
-    digits.chunks(2).map(|pair| <[u8; 2]>::try_from(pair).ok().map(|[high, low]| high << 4 | low)).collect()
 }
 
 fn written(answer: &Answer) -> Value {

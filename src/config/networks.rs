@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use super::raw::{At, Section};
 use super::services::{domain, lease_time};
+use crate::domain::hex;
 use crate::domain::lease::ReservationKey;
 use crate::domain::net::Mac;
 
@@ -284,9 +285,5 @@ fn reservation_keys(section: &Section<'_>) -> Vec<ReservationKey> {
 
 /// Bytes from hexadecimal digits, with or without colons between the octets.
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = text.bytes().filter(|b| *b != b':').collect();
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+    hex::read(&text.bytes().filter(|b| *b != b':').collect::<Vec<u8>>())
 }

@@ -11,6 +11,8 @@ pub mod device;
 pub mod dhcp;
 /// Names: what they may be, who gets which, zones and lookup in them.
 pub mod dns;
+/// Octets as hexadecimal digits.
+pub mod hex;
 /// Hosts that an administrator declared through CLAWS.
 pub mod host;
 /// Leases, reservations, bindings and who they belong to.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::hex::{self, digit};
+
 /// An Ethernet address; prints lower-case with colons.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);
@@ -20,7 +22,7 @@ impl Mac {
 
     /// Twelve lower-case hexadecimal digits.
     pub fn hex(self) -> String {
-        self.0.iter().map(|b| format!("{b:02x}")).collect()
+        hex::write(&self.0)
     }
 
     /// Reads a MAC in any notation: separators `:` `-` `.` `_`, `aabb.ccdd.eeff`, twelve bare digits,
@@ -29,7 +31,7 @@ impl Mac {
         let mut out = [0u8; 6];
         if text.len() == 12 && text.iter().all(u8::is_ascii_hexdigit) {
             for (o, pair) in out.iter_mut().zip(text.chunks(2)) {
-                *o = hex(pair[0])? << 4 | hex(pair[1])?;
+                *o = digit(pair[0])? << 4 | digit(pair[1])?;
             }
             return Some(Mac(out));
         }
@@ -42,8 +44,8 @@ impl Mac {
             6 => {
                 for (o, part) in out.iter_mut().zip(&parts) {
                     *o = match part {
-                        [one] => hex(*one)?,
-                        [high, low] => hex(*high)? << 4 | hex(*low)?,
+                        [one] => digit(*one)?,
+                        [high, low] => digit(*high)? << 4 | digit(*low)?,
                         _ => return None,
                     };
                 }
@@ -56,10 +58,6 @@ impl Mac {
         }
         Some(Mac(out))
     }
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|d| u8::try_from(d).ok())
 }
 
 impl fmt::Display for Mac {

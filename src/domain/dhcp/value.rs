@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::options::{self, Type};
+use crate::domain::hex;
 
 /// Octets of one value (DH-103).
 pub const MAX_VALUE: usize = 1024;
@@ -133,18 +134,15 @@ pub fn unescape(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Hexadecimal digits, in pairs, with or without `:` `-` or blanks between the pairs.
-fn hex(text: &str) -> Option<Vec<u8>> {
+fn pairs(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.bytes().filter(|b| !matches!(b, b':' | b'-' | b' ')).collect();
-    if digits.is_empty() || !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+    hex::read(&digits).filter(|octets| !octets.is_empty())
 }
 
 fn bytes(text: &str) -> Result<Vec<u8>, Wrong> {
     let trimmed = text.trim();
     if let Some(digits) = trimmed.strip_prefix("0x").or_else(|| trimmed.strip_prefix("hex:")) {
-        return hex(digits).ok_or_else(|| wrong(trimmed, "sequence of hexadecimal pairs"));
+        return pairs(digits).ok_or_else(|| wrong(trimmed, "sequence of hexadecimal pairs"));
     }
     if let Some(list) = trimmed.strip_prefix("ip:") {
         return by_type(Type::Ip4, true, list);

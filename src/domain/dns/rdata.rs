@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::name::{self, Name, unescape};
+use crate::domain::hex;
 
 /// One field of a type's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +161,7 @@ impl Field {
             Raw => out.extend_from_slice(&octets(text)?),
             Hex => {
                 let digits: String = words.iter().map(|w| w.text.as_str()).collect();
-                out.extend(hex(&digits).ok_or_else(|| format!("`{digits}` is not hexadecimal"))?);
+                out.extend(hex::read(digits.as_bytes()).ok_or_else(|| format!("`{digits}` is not hexadecimal"))?);
                 return Ok(words.len());
             }
             Base64 => {
@@ -229,19 +230,12 @@ fn push_text(word: &Word, out: &mut Vec<u8>) -> Result<(), String> {
     Ok(())
 }
 
-fn hex(digits: &str) -> Option<Vec<u8>> {
-    if !digits.len().is_multiple_of(2) || !digits.is_ascii() {
-        return None;
-    }
-    (0..digits.len()).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).ok()).collect()
-}
-
 /// RFC 3597 §5: `\# length hex...`.
 fn generic(rtype: u16, words: &[Word]) -> Result<Vec<u8>, BadData> {
     let bad = |word: usize, message: &str| BadData { word, message: message.to_owned() };
     let len = words.get(1).and_then(|w| number(&w.text, 65_535).ok()).ok_or_else(|| bad(1, "a length is missing"))?;
     let digits: String = words[2..].iter().map(|w| w.text.as_str()).collect();
-    let data = hex(&digits).ok_or_else(|| bad(2, "expected hexadecimal digits, two for each octet"))?;
+    let data = hex::read(digits.as_bytes()).ok_or_else(|| bad(2, "expected hexadecimal digits, two for each octet"))?;
     if data.len() != len as usize {
         return Err(bad(1, &format!("the length says {len} octets, the data has {}", data.len())));
     }

@@ -63,7 +63,7 @@ pub fn house_on(settings: Settings, disk: Memory) -> House {
     let random = system_random();
     let mut secret = [0u8; 8];
     random(&mut secret);
-    let password = hex(&secret);
+    let password = crate::domain::hex::write(&secret);
     let bindings = Bindings::new(clock.clone());
     let line = map([("username", Value::Text("u".into())), ("password", Value::Text(password.clone()))]);
     let template = map([("sip_lines", Value::Map(map([("1", Value::Map(line))])))]);

@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use sha2::{Digest, Sha256};
 
 use super::request::{Decision, FileReply, Served};
-use super::{Case, Pack, Provisioning, hex};
+use super::{Case, Pack, Provisioning};
 use crate::domain::device::{Device, Role, Value};
+use crate::domain::hex;
 use crate::domain::phone::gate::{Denial, gate};
 use crate::domain::phone::plugin::Scope;
 use crate::domain::phone::render::Subject;
@@ -37,7 +38,7 @@ impl Provisioning {
         match self.render(pack, case, &route, device) {
             Ok(bytes) => {
                 let decision = Decision::Served { template: route.file.template.clone(), bytes: bytes.len() };
-                let etag = hex(&Sha256::digest(&bytes)[..16]);
+                let etag = hex::write(&Sha256::digest(&bytes)[..16]);
                 (FileReply::File(Served { bytes: bytes.into(), etag, media: route.file.media.clone() }), decision)
             }
             Err(why) => {

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use crate::clock::Clock;
 use crate::domain::change::Change;
 use crate::domain::device::{Added, Device, Role, Strength};
+use crate::domain::hex;
 use crate::domain::lease::{Binding, BindingSource};
 use crate::domain::phone::classify::{Answer, Question, classify};
 use crate::domain::phone::extract::{Clues, Extractor, Identified};
@@ -359,12 +360,8 @@ impl Provisioning {
     fn new_id(&self) -> String {
         let mut bytes = [0u8; 16];
         (self.random)(&mut bytes);
-        hex(&bytes)
+        hex::write(&bytes)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn source_name(source: BindingSource) -> &'static str {

@@ -9,7 +9,8 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
 
-use super::{Api, Page, PageQuery, Params, hexadecimal, readable, when};
+use super::{Api, Page, PageQuery, Params, readable, when};
+use crate::domain::hex;
 use crate::domain::lease::Lease;
 use crate::server::http::problem::Problem;
 
@@ -50,7 +51,7 @@ impl From<&Lease> for Item {
             fqdn: lease.fqdn.clone(),
             vendor_class: lease.vendor_class.as_deref().map(readable),
             user_class: lease.user_class.as_deref().map(readable),
-            circuit_id: lease.circuit_id.as_deref().map(hexadecimal),
+            circuit_id: lease.circuit_id.as_deref().map(hex::write),
             relay: lease.relay.map(|ip| ip.to_string()),
             interface: lease.interface.clone(),
             state: "active",
@@ -63,8 +64,8 @@ impl From<&Lease> for Item {
 /// Orders addresses as numbers, not as text.
 fn key(lease: &Lease) -> String {
     let octets = match lease.ip {
-        std::net::IpAddr::V4(ip) => hexadecimal(&ip.octets()),
-        std::net::IpAddr::V6(ip) => hexadecimal(&ip.octets()),
+        std::net::IpAddr::V4(ip) => hex::write(&ip.octets()),
+        std::net::IpAddr::V6(ip) => hex::write(&ip.octets()),
     };
     format!("{octets} {}", lease.network)
 }

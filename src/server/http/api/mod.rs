@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::problem::Problem;
 use super::session::Sessions;
 use crate::clock::Clock;
+use crate::domain::hex;
 use crate::domain::time::{Mono, Wall};
 use crate::service::access::{Access, Credential, Right};
 use crate::service::devices::Devices;
@@ -184,27 +185,15 @@ impl PageQuery {
         let total = all.len();
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
         if let Some(cursor) = &self.cursor {
-            let after = unhexadecimal(cursor)
+            let after = hex::read(cursor.as_bytes())
                 .and_then(|octets| String::from_utf8(octets).ok())
                 .ok_or_else(|| Problem::bad("`cursor` is none that was given out here"))?;
             all.retain(|(key, _)| *key > after);
         }
-        let cursor = (all.len() > limit).then(|| hexadecimal(all[limit - 1].0.as_bytes()));
+        let cursor = (all.len() > limit).then(|| hex::write(all[limit - 1].0.as_bytes()));
         all.truncate(limit);
         Ok(axum::Json(Page { items: all.into_iter().map(|(_, item)| item).collect(), total, cursor }))
     }
-}
-
-/// Octets as hexadecimal digits.
-pub(super) fn hexadecimal(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
-}
-
-/// Octets from hexadecimal digits.
-pub(super) fn unhexadecimal(text: &str) -> Option<Vec<u8>> {
-    let digits = text.bytes().map(|b| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok()));
-    let digits = digits.collect::<Option<Vec<u8>>>()?;
-    digits.len().is_multiple_of(2).then(|| digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
 /// What a client sent, for people: text where it is text, escapes elsewhere.

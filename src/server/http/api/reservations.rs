@@ -12,8 +12,9 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use serde::{Deserialize, Serialize};
 
-use super::{Api, Json, Nothing, Page, PageQuery, Params, hexadecimal, unhexadecimal};
+use super::{Api, Json, Nothing, Page, PageQuery, Params};
 use crate::domain::dhcp::{options, value};
+use crate::domain::hex;
 use crate::domain::lease::{Origin, Reservation, ReservationKey};
 use crate::domain::net::Mac;
 use crate::server::http::problem::Problem;
@@ -51,11 +52,11 @@ impl From<&Reservation> for Item {
                 _ => None,
             }),
             client_id: pick(|key| match key {
-                ReservationKey::ClientId(id) => Some(hexadecimal(id)),
+                ReservationKey::ClientId(id) => Some(hex::write(id)),
                 _ => None,
             }),
             circuit_id: pick(|key| match key {
-                ReservationKey::CircuitId(id) => Some(hexadecimal(id)),
+                ReservationKey::CircuitId(id) => Some(hex::write(id)),
                 _ => None,
             }),
             ip: r.ip.map(|ip| ip.to_string()),
@@ -128,7 +129,7 @@ impl Wanted {
             keys.push(ReservationKey::Mac(mac));
         }
         let octets = |text: &String, pointer: &str| {
-            let octets = unhexadecimal(text).filter(|octets| (1..=255).contains(&octets.len()));
+            let octets = hex::read(text.as_bytes()).filter(|octets| (1..=255).contains(&octets.len()));
             octets.ok_or_else(|| Problem::field(pointer, "write 1 to 255 octets in hexadecimal digits"))
         };
         if let Some(id) = &self.client_id {
@@ -147,8 +148,8 @@ impl Wanted {
 fn name_of(key: &ReservationKey) -> String {
     match key {
         ReservationKey::Mac(mac) => mac.hex(),
-        ReservationKey::ClientId(id) => format!("id-{}", hexadecimal(id)),
-        ReservationKey::CircuitId(id) => format!("circuit-{}", hexadecimal(id)),
+        ReservationKey::ClientId(id) => format!("id-{}", hex::write(id)),
+        ReservationKey::CircuitId(id) => format!("circuit-{}", hex::write(id)),
     }
 }
 
