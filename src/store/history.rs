@@ -14,6 +14,7 @@ use super::fold::tx_key;
 use super::ledger::Entry;
 use super::memory::Memory;
 use super::sqlite::{signed, unsigned};
+use super::unfolded::{Unfolded, transaction};
 use crate::domain::change::{Change, TxKey};
 use crate::domain::net::Mac;
 use crate::domain::time::Wall;
@@ -90,11 +91,12 @@ pub trait History: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct SqliteHistory {
     pool: SqlitePool,
+    unfolded: Unfolded,
 }
 
 impl SqliteHistory {
-    /// A pool of read-only connections on an existing database.
-    pub(super) async fn open(path: &Path) -> Result<SqliteHistory, sqlx::Error> {
+    /// A pool of read-only connections on an existing database, whose journal's tail `unfolded` knows.
+    pub(super) async fn open(path: &Path, unfolded: Unfolded) -> Result<SqliteHistory, sqlx::Error> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .read_only(true)
@@ -108,7 +110,7 @@ impl SqliteHistory {
             .idle_timeout(Duration::from_secs(60))
             .acquire_timeout(Duration::from_secs(5))
             .connect_lazy_with(options);
-        Ok(SqliteHistory { pool })
+        Ok(SqliteHistory { pool, unfolded })
     }
 
     /// Ends the connections; a checkpoint on close needs them gone.
@@ -129,7 +131,7 @@ impl History for SqliteHistory {
             .await?;
         let mut out = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
         if out.len() < limit {
-            out.extend(tail(&mut tx, after, limit - out.len(), "").await?);
+            out.extend(tail(&mut tx, after, limit - out.len()).await?);
         }
         tx.commit().await?;
         Ok(out)
@@ -144,16 +146,17 @@ impl History for SqliteHistory {
     }
 
     async fn transaction(&self, key: &TxKey) -> Result<Vec<Entry>, HistoryError> {
-        let (source, txid) = tx_key(&key.source, &key.txid);
-        let mut tx = self.pool.begin().await?;
+        let key = tx_key(&key.source, &key.txid);
+        // in this order: what is folded in between is found twice, not missed
+        let unfolded = self.unfolded.of(&key);
         let rows = sqlx::query("SELECT seq, at, format, entry FROM tx WHERE source = ? AND txid = ? ORDER BY seq")
-            .bind(&source)
-            .bind(&txid)
-            .fetch_all(&mut *tx)
+            .bind(&key.0)
+            .bind(&key.1)
+            .fetch_all(&self.pool)
             .await?;
         let mut out = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-        out.extend(tail(&mut tx, 0, usize::MAX, &txid).await?.into_iter().filter(|e| is_of(&e.change, &source, &txid)));
-        tx.commit().await?;
+        let folded = out.last().map_or(0, |e| e.seq);
+        out.extend(unfolded.into_iter().filter(|e| e.seq > folded));
         Ok(out)
     }
 
@@ -219,22 +222,13 @@ fn entry(row: &SqliteRow) -> Result<Entry, HistoryError> {
     Ok(Entry { seq: unsigned(row.try_get(0)?), at: Wall(row.try_get(1)?), change })
 }
 
-/// Entries above `after` that are in the journal and not yet in the tables, of the rows that mention `text`
-/// in any case.
-async fn tail(
-    tx: &mut sqlx::Transaction<'_, Sqlite>,
-    after: u64,
-    limit: usize,
-    text: &str,
-) -> Result<Vec<Entry>, HistoryError> {
+/// Entries above `after` that are in the journal and not yet in the tables.
+async fn tail(tx: &mut sqlx::Transaction<'_, Sqlite>, after: u64, limit: usize) -> Result<Vec<Entry>, HistoryError> {
     let folded: String = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'folded'").fetch_one(&mut **tx).await?;
     let after = after.max(folded.parse().unwrap_or(0));
-    let sql = "SELECT seq, at, format, entries FROM journal WHERE seq + n - 1 > ? \
-               AND (? = '' OR instr(lower(entries), lower(json_quote(?))) > 0) ORDER BY seq LIMIT ?";
+    let sql = "SELECT seq, at, format, entries FROM journal WHERE seq + n - 1 > ? ORDER BY seq LIMIT ?";
     let rows = sqlx::query(sql)
         .bind(signed(after))
-        .bind(text)
-        .bind(text)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(&mut **tx)
         .await?;
@@ -254,13 +248,7 @@ async fn tail(
 }
 
 fn is_of(change: &Change, source: &str, txid: &str) -> bool {
-    let key = match change {
-        Change::TxAccepted(tx) => &tx.key,
-        Change::TxFinal(tx) => &tx.key,
-        Change::TxReopened { key, .. } | Change::TxCancelled { key, .. } | Change::TxEnded { key, .. } => key,
-        _ => return false,
-    };
-    key.source == source && key.txid.eq_ignore_ascii_case(txid)
+    transaction(change).is_some_and(|key| key.source == source && key.txid.eq_ignore_ascii_case(txid))
 }
 
 /// For tests: all of a journal in memory is its history.

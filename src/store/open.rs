@@ -87,7 +87,7 @@ pub async fn open(dir: &Path, node: &str) -> Result<Opened, OpenError> {
     if new {
         mark(dir).map_err(io_error)?;
     }
-    let history = SqliteHistory::open(&path).await?;
+    let history = SqliteHistory::open(&path, tail.transactions()).await?;
     let port = SqlitePort::new(connection, node.to_owned(), tail, Some(lock));
     Ok(Opened { port, recovered, history })
 }

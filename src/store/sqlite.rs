@@ -10,6 +10,7 @@ use sqlx::{Connection, SqliteConnection};
 use super::entries::{self, FORMAT};
 use super::fold::{self, Folding};
 use super::ledger::{Batch, Entry, Port, PortError};
+use super::unfolded::Unfolded;
 
 /// The longest tail of entries that are in the journal but not in the tables.
 pub const TAIL_ENTRIES: usize = 50_000;
@@ -53,6 +54,7 @@ pub(super) struct Tail {
     rows: VecDeque<Row>,
     entries: usize,
     bytes: usize,
+    transactions: Unfolded,
 }
 
 /// One row of the journal; `done` of its entries are folded.
@@ -65,7 +67,13 @@ impl Tail {
     pub(super) fn push(&mut self, batch: Batch, done: usize) {
         self.entries += batch.entries.len() - done;
         self.bytes += batch.texts[done..].iter().map(|t| t.len()).sum::<usize>();
+        self.transactions.add(&batch.entries, done);
         self.rows.push_back(Row { batch, done });
+    }
+
+    /// Its transactions by key, for history.
+    pub(super) fn transactions(&self) -> Unfolded {
+        self.transactions.clone()
     }
 
     /// The oldest entries, at most `limit`, with their texts.
@@ -84,6 +92,7 @@ impl Tail {
         {
             let now = count.min(row.batch.entries.len() - row.done);
             self.bytes -= row.batch.texts[row.done..row.done + now].iter().map(|t| t.len()).sum::<usize>();
+            row.batch.entries[row.done..row.done + now].iter().for_each(|entry| self.transactions.remove(entry));
             self.entries -= now;
             row.done += now;
             count -= now;

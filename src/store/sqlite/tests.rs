@@ -9,12 +9,12 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
-use crate::domain::change::{Change, TxKey};
+use crate::domain::change::{Change, TxAccepted, TxKey};
 use crate::domain::lease::{Cause, ClientKey, End, Lease};
 use crate::domain::net::Mac;
 use crate::domain::time::Wall;
 use crate::store::entries::arbitrary::{change, lease_change};
-use crate::store::history::History;
+use crate::store::history::{History, SqliteHistory};
 use crate::store::ledger::Recovered;
 use crate::store::open::{self, Opened};
 
@@ -308,5 +308,60 @@ async fn events_older_than_their_retention_go_and_open_transactions_stay() {
     assert_eq!(left, [count + 1]);
     let recovered = after_a_kill(dir.path()).await;
     assert_eq!(recovered.entries.iter().filter(|e| matches!(e.change, Change::TxReopened { .. })).count(), 1);
+    port.close().await.expect("closed");
+}
+
+fn accepted(txid: &str) -> Change {
+    Change::TxAccepted(Box::new(TxAccepted {
+        key: TxKey { source: "ui".into(), txid: txid.into() },
+        digest: format!("digest of {txid}"),
+        body: String::new(),
+        source_name: "ui".into(),
+        identity: String::new(),
+        correlation_id: None,
+        deadline: Wall::NEVER,
+        members: Vec::new(),
+    }))
+}
+
+fn over(txid: &str) -> Change {
+    let key = TxKey { source: "ui".into(), txid: txid.into() };
+    Change::TxCancelled { key, reason: "r".into(), message: String::new(), outcomes: Vec::new() }
+}
+
+/// CL-502: the bus asks for what it has forgotten, wherever it stands by then.
+#[tokio::test]
+async fn a_transaction_is_found_before_while_and_after_it_is_folded_and_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let Opened { mut port, history, .. } = fresh(dir.path()).await;
+    // the first fold ends between the two steps of B
+    let filler = |n: usize| Change::HostRemoved { id: n.to_string() };
+    let mut changes = vec![accepted("A"), over("a")];
+    changes.extend((0..FOLD_ENTRIES - 3).map(filler));
+    changes.extend([accepted("B"), over("B")]);
+    let last = changes.len() as u64;
+    port.append(batch_of(1, &changes)).await.expect("appended");
+    let seqs = async |history: &SqliteHistory, txid: &str| -> Vec<u64> {
+        let key = TxKey { source: "ui".into(), txid: txid.into() };
+        history.transaction(&key).await.expect("read").iter().map(|e| e.seq).collect()
+    };
+    let check = async |history: &SqliteHistory, when: &str| {
+        assert_eq!(seqs(history, "A").await, [1, 2], "{when}");
+        assert_eq!(seqs(history, "b").await, [last - 1, last], "{when}");
+        assert!(seqs(history, "c").await.is_empty(), "{when}");
+    };
+    check(&history, "before it is folded").await;
+    port.fold_some().await.expect("folded");
+    assert_eq!(port.unfolded(), 1);
+    check(&history, "while it is folded").await;
+    history.close().await;
+    drop(port);
+    let Opened { mut port, history, .. } = fresh(dir.path()).await;
+    assert_eq!(port.unfolded(), 1);
+    check(&history, "after a restart in the middle of folding").await;
+    fold_all(&mut port).await;
+    check(&history, "after it is folded").await;
+    port.append(batch_of(last + 1, &[accepted("c")])).await.expect("appended");
+    assert_eq!(seqs(&history, "C").await, [last + 1]);
     port.close().await.expect("closed");
 }
