@@ -14,10 +14,10 @@ mod load;
 pub mod memory;
 /// Opening a state directory: checks, migrations, recovery.
 pub mod open;
-/// Transactions in the tail of the journal, by key.
-mod unfolded;
 /// The ledger's port over SQLite.
 pub mod sqlite;
+/// Transactions in the tail of the journal, by key.
+mod unfolded;
 
 pub use history::History;
 pub use ledger::{

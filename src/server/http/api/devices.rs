@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::{Api, Json, Nothing, Page, PageQuery, Params, readable};
 use crate::domain::device::{Added, Device, PhoneConfig, Role};
 use crate::domain::net::Mac;
+use crate::domain::phone::retrieve::Known as _;
 use crate::server::http::problem::Problem;
 use crate::service::devices::DeviceError;
 
@@ -163,8 +164,12 @@ fn blank(id: String) -> Device {
 
 /// By id, or by MAC in any notation.
 fn find(api: &Api, id: &str) -> Result<Arc<Device>, Problem> {
-    let mac = || id.parse::<Mac>().ok().and_then(|mac| api.devices.all().into_iter().find(|d| d.mac == Some(mac)));
-    api.devices.device(id).or_else(mac).ok_or_else(|| Problem::not_found(format!("there is no device `{id}`")))
+    let by_mac = || {
+        let mac: Mac = id.parse().ok()?;
+        // an alias leads to a device, too, but does not name it
+        api.devices.by_mac(mac).filter(|d| d.mac == Some(mac))
+    };
+    api.devices.device(id).or_else(by_mac).ok_or_else(|| Problem::not_found(format!("there is no device `{id}`")))
 }
 
 async fn list(
