@@ -20,16 +20,18 @@ pub(super) fn transaction(change: &Change) -> Option<&TxKey> {
 
 /// Where an entry stands: its batch, and its place there.
 type Place = (Arc<[Entry]>, usize);
+/// By source and txid in lower case.
+type Index = HashMap<(String, String), Vec<Place>>;
 
 /// The index. Clones share it: the port writes, history reads.
 ///
 /// An entry comes in after its row is durable and goes after the table holds it. So who looks here first
 /// and into the table then misses nothing, and finds twice what was folded in between.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Unfolded(Arc<Mutex<HashMap<(String, String), Vec<Place>>>>);
+pub(super) struct Unfolded(Arc<Mutex<Index>>);
 
 impl Unfolded {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Vec<Place>>> {
+    fn lock(&self) -> MutexGuard<'_, Index> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
