@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,6 +18,7 @@ use crate::clock::{Clock, System};
 use crate::config::{self, Config, Problems};
 use crate::metrics;
 use crate::net::{self, LinkWatch};
+use crate::server::dns::Counters;
 use crate::service::access::ADMIN;
 use crate::service::health::{Health, State};
 use crate::service::leasing::Replies;
@@ -26,8 +28,12 @@ use crate::store::{self, Ledger, OpenError, SqlitePort};
 
 /// REST, page and bus on their listeners.
 mod api;
+/// Our own addresses, and who hears of them.
+mod own;
 /// Signals, service manager, watchdog.
 mod process;
+/// Listeners of DNS.
+mod resolvers;
 /// The services and their views.
 mod services;
 /// From the configuration to the settings of each part.
@@ -38,7 +44,7 @@ mod shells;
 mod sockets;
 
 use services::{Ground, Services};
-use shells::{Resolvers, Shells};
+use shells::Shells;
 
 /// Longest orderly end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -141,7 +147,7 @@ impl App {
         let shells = Shells { config: &config, services: &services, links: &links, intake: &intake, tracker: &tracker };
         let socket = options.socket.clone().or_else(|| config.server.socket.clone());
         shells.api(clock.clone(), socket.unwrap_or_else(|| options.state.join("api.sock")));
-        let resolvers = shells.start(replies);
+        let resolvers = shells.start(replies, clock.clone());
         publish_metrics(&ledger, &services, resolvers);
         start_watchdog(&ledger, &intake, &tracker);
         tracker.spawn(reload_on_signal(
@@ -187,7 +193,7 @@ impl App {
     }
 }
 
-fn publish_metrics(ledger: &Ledger, services: &Services, resolvers: Resolvers) {
+fn publish_metrics(ledger: &Ledger, services: &Services, resolvers: Arc<Counters>) {
     metrics::clear_sources();
     let (ledger, services) = (ledger.clone(), services.clone());
     metrics::source(move |samples| {
@@ -209,9 +215,7 @@ fn publish_metrics(ledger: &Ledger, services: &Services, resolvers: Resolvers) {
         samples.rendered(services.phones.counters());
         samples.rendered(services.bus.counters());
         samples.put("lanlord_hosts", &[], services.hosts.count() as f64);
-        for resolver in resolvers.lock().unwrap_or_else(|e| e.into_inner()).iter() {
-            samples.rendered(resolver.counters().read());
-        }
+        samples.rendered(resolvers.read());
     });
 }
 
@@ -284,15 +288,17 @@ fn reload(file: &Path, first: &Config, services: &Services, now: crate::domain::
     tracing::info!("the configuration was loaded again");
 }
 
-/// Tries every five seconds until it works or the daemon stops; says on the board how it is.
+/// Tries every five seconds, and whenever the links `change`, until it works or the daemon stops; says on the board how it is.
 async fn keep_trying<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
     part: &str,
     health: &Health,
     cancel: &CancellationToken,
+    mut changes: watch::Receiver<u64>,
     mut attempt: impl FnMut() -> F,
 ) -> Option<T> {
     let mut told = String::new();
     while !cancel.is_cancelled() {
+        changes.mark_unchanged();
         match attempt().await {
             Ok(done) => {
                 health.set(part, State::Works);
@@ -307,7 +313,13 @@ async fn keep_trying<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
                 told = text;
             }
         }
-        cancel.run_until_cancelled(tokio::time::sleep(RETRY)).await;
+        let retry = async {
+            tokio::select! {
+                () = tokio::time::sleep(RETRY) => {}
+                Ok(()) = changes.changed() => {}
+            }
+        };
+        cancel.run_until_cancelled(retry).await;
     }
     None
 }

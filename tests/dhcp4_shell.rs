@@ -162,7 +162,8 @@ fn clients_without_address_bind_renew_and_release() {
 
         // an interface that comes late is served without a restart (DH-804)
         let state = |name: &str| shell.states().into_iter().find(|(n, _)| n == name).map(|(_, s)| s);
-        assert_eq!((state("eth0"), state("late0")), (Some(State::Serving), Some(State::Waiting)));
+        assert_eq!(state("eth0"), Some(State::Serving));
+        assert!(matches!(state("late0"), Some(State::Waiting(_))));
         lab.ip("srv", &["link", "add", "late0", "type", "veth", "peer", "name", "late1"]);
         lab.ip("srv", &["addr", "add", "10.90.0.1/24", "dev", "late0"]);
         for _ in 0..150 {

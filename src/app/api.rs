@@ -21,20 +21,22 @@ impl Shells<'_> {
     pub fn api(&self, clock: Arc<dyn Clock>, socket: PathBuf) {
         let router = self.router(clock);
         let (unix, health, cancel) = (router.clone(), self.services.health.clone(), self.intake.clone());
+        let changes = self.links.changes();
         health.set("api socket", State::Starting);
         self.tracker.spawn(async move {
             let bind = || std::future::ready(sockets::unix(&socket));
-            if let Some(listener) = keep_trying("api socket", &health, &cancel, bind).await {
+            if let Some(listener) = keep_trying("api socket", &health, &cancel, changes, bind).await {
                 http::accept::serve(listener, unix, cancel).await;
             }
         });
         for address in self.config.server.listen.clone() {
             let (router, health, cancel) = (router.clone(), self.services.health.clone(), self.intake.clone());
+            let changes = self.links.changes();
             let part = format!("api {address}");
             health.set(&part, State::Starting);
             self.tracker.spawn(async move {
                 let bind = || std::future::ready(sockets::tcp(address));
-                if let Some(listener) = keep_trying(&part, &health, &cancel, bind).await {
+                if let Some(listener) = keep_trying(&part, &health, &cancel, changes, bind).await {
                     http::accept::serve(listener, router, cancel).await;
                 }
             });

@@ -1,16 +1,16 @@
 //! The shells that speak to the network, each started as soon as its sockets can be had.
 
-use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::own::Own;
+use super::resolvers::Resolvers;
 use super::services::Services;
 use super::{keep_trying, settings};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::net::{Frames, LinkWatch, Udp};
 use crate::server::{dhcp4, dns, http::files, neighbours, tftp};
@@ -31,25 +31,29 @@ pub(super) struct Shells<'a> {
     pub tracker: &'a TaskTracker,
 }
 
-/// Servers of DNS that run, for the metrics.
-pub(super) type Resolvers = Arc<Mutex<Vec<dns::Dns>>>;
-
 impl Shells<'_> {
-    /// Starts what the configuration turns on.
-    pub fn start(&self, replies: Replies) -> Resolvers {
+    /// Starts what the configuration turns on; gives the counters of DNS.
+    pub fn start(&self, replies: Replies, clock: Arc<dyn Clock>) -> Arc<dns::Counters> {
+        self.own(clock);
         self.neighbours();
         if self.config.dhcp4.enabled {
             self.dhcp4(replies);
         }
-        let resolvers = Resolvers::default();
+        let counters = Arc::<dns::Counters>::default();
         if self.config.dns.enabled {
-            self.dns(resolvers.clone());
+            self.dns(counters.clone());
         }
         if self.config.provisioning.enabled {
             self.tftp();
             self.files();
         }
-        resolvers
+        counters
+    }
+
+    fn own(&self, clock: Arc<dyn Clock>) {
+        let (config, services) = (self.config.clone(), self.services.clone());
+        let own = Own { config, services, clock, links: self.links.clone() };
+        self.tracker.spawn(own.follow(self.intake.clone()));
     }
 
     fn neighbours(&self) {
@@ -71,7 +75,7 @@ impl Shells<'_> {
         health.set("dhcp4", State::Starting);
         self.tracker.spawn(async move {
             let usable = || async move { Udp::send_only(port).and_then(|_| Frames::open()).map(drop) };
-            if keep_trying("dhcp4", &health, &cancel, usable).await.is_none() {
+            if keep_trying("dhcp4", &health, &cancel, links.changes(), usable).await.is_none() {
                 return;
             }
             let shell = dhcp4::Dhcp4::new(shell_settings);
@@ -83,7 +87,7 @@ impl Shells<'_> {
                 while !stop.is_cancelled() {
                     ticks += 1;
                     for (interface, state) in watch.states() {
-                        let waits = state == dhcp4::State::Waiting && ticks <= PATIENCE;
+                        let waits = matches!(state, dhcp4::State::Waiting(_)) && ticks <= PATIENCE;
                         let state = if waits { State::Starting } else { interface_state(state) };
                         board.set(&format!("dhcp4 {interface}"), state);
                     }
@@ -98,37 +102,14 @@ impl Shells<'_> {
         });
     }
 
-    /// Each address by itself: one that is taken stops no other. New addresses of the networks' interfaces
-    /// are served as they come.
-    fn dns(&self, resolvers: Resolvers) {
-        let (config, links) = (self.config.clone(), self.links.clone());
-        let services = self.services.clone();
-        let (tracker, cancel) = (self.tracker.clone(), self.intake.clone());
-        let mut changes = self.links.changes();
-        self.tracker.spawn(async move {
-            let mut started = HashSet::new();
-            loop {
-                for address in dns_addresses(&config, &links).into_iter().filter(|a| started.insert(*a)) {
-                    let address = SocketAddr::new(address, config.dns.port);
-                    let shell_settings = dns_settings(&config, address);
-                    let (services, resolvers) = (services.clone(), resolvers.clone());
-                    let (tasks, cancel) = (tracker.clone(), cancel.clone());
-                    tracker.spawn(async move {
-                        let part = format!("dns {address}");
-                        let start = || {
-                            let started = dns::Dns::start(&shell_settings, services.naming.clone(), &tasks, &cancel);
-                            std::future::ready(started)
-                        };
-                        if let Some(server) = keep_trying(&part, &services.health, &cancel, start).await {
-                            resolvers.lock().unwrap_or_else(|e| e.into_inner()).push(server);
-                        }
-                    });
-                }
-                if !matches!(cancel.run_until_cancelled(changes.changed()).await, Some(Ok(()))) {
-                    return;
-                }
-            }
-        });
+    fn dns(&self, counters: Arc<dns::Counters>) {
+        let resolvers = Resolvers {
+            config: Arc::new(self.config.clone()),
+            services: self.services.clone(),
+            links: self.links.clone(),
+            counters,
+        };
+        self.tracker.spawn(resolvers.follow(self.intake.clone()));
     }
 
     fn tftp(&self) {
@@ -141,7 +122,7 @@ impl Shells<'_> {
         services.health.set("tftp", State::Starting);
         self.tracker.spawn(async move {
             let bind = || tftp::Tftp::bind(shell_settings.clone(), services.phones.clone(), links.clone());
-            if let Some(shell) = keep_trying("tftp", &services.health, &cancel, bind).await {
+            if let Some(shell) = keep_trying("tftp", &services.health, &cancel, links.changes(), bind).await {
                 shell.run(cancel).await;
             }
         });
@@ -158,7 +139,7 @@ impl Shells<'_> {
         services.health.set("phone files", State::Starting);
         self.tracker.spawn(async move {
             let bind = || files::Files::bind(shell_settings.clone(), services.phones.clone(), links.clone());
-            if let Some(shell) = keep_trying("phone files", &services.health, &cancel, bind).await {
+            if let Some(shell) = keep_trying("phone files", &services.health, &cancel, links.changes(), bind).await {
                 shell.run(cancel).await;
             }
         });
@@ -168,33 +149,7 @@ impl Shells<'_> {
 fn interface_state(state: dhcp4::State) -> State {
     match state {
         dhcp4::State::Serving => State::Works,
-        dhcp4::State::Waiting => State::Fails("waiting for the interface and its address".to_owned()),
+        dhcp4::State::Waiting(what) => State::Fails(format!("waiting for {what}")),
         dhcp4::State::Failing(why) => State::Fails(why),
     }
-}
-
-/// The configured addresses, or the loopback and our own on the networks.
-fn dns_addresses(config: &Config, links: &LinkWatch) -> Vec<IpAddr> {
-    let default = || {
-        let mut all = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
-        let links = links.links();
-        let has_v6 =
-            links.iter().any(|l| l.loopback && l.addresses.iter().any(|net| net.addr() == Ipv6Addr::LOCALHOST));
-        all.extend(has_v6.then_some(IpAddr::V6(Ipv6Addr::LOCALHOST)));
-        all.extend(settings::own_addresses(config, &links));
-        all
-    };
-    config.dns.listen.clone().unwrap_or_else(default)
-}
-
-/// DN-501: other names for the loopback and our networks only, unless somebody says otherwise.
-fn dns_settings(config: &Config, address: SocketAddr) -> dns::Settings {
-    let mut shell_settings = dns::Settings::new(vec![address]);
-    shell_settings.forward = config.dns.forward.clone();
-    let networks = || config.networks.iter().flat_map(|network| network.subnets.iter().map(|subnet| subnet.prefix));
-    match &config.dns.recursion {
-        Some(clients) => shell_settings.recursion = clients.clone(),
-        None => shell_settings.recursion.extend(networks().collect::<Vec<IpNet>>()),
-    }
-    shell_settings
 }

@@ -2,14 +2,15 @@
 //! snapshot within some tens of milliseconds; reading it takes no lock.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use ipnet::IpNet;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::{Handle, MulticastGroup};
 use tokio::sync::watch;
@@ -33,7 +34,8 @@ pub struct Link {
     pub loopback: bool,
     pub mac: Option<Mac>,
     pub mtu: u32,
-    /// Own addresses with their prefix lengths (host bits kept), in the kernel's order.
+    /// Own addresses with their prefix lengths (host bits kept), in the kernel's order. An IPv6 address
+    /// counts once duplicate address detection (RFC 4862 §5.4) has passed it.
     pub addresses: Vec<IpNet>,
 }
 
@@ -46,6 +48,16 @@ impl Link {
     /// Our first IPv4 address here.
     pub fn ipv4(&self) -> Option<std::net::Ipv4Addr> {
         self.addresses.iter().find_map(|a| if let IpNet::V4(net) = a { Some(net.addr()) } else { None })
+    }
+
+    /// Our IPv6 addresses here.
+    pub fn ipv6(&self) -> impl Iterator<Item = Ipv6Addr> {
+        self.addresses.iter().filter_map(|a| if let IpNet::V6(net) = a { Some(net.addr()) } else { None })
+    }
+
+    /// Our link-local address here: what IPv6 routers and DHCPv6 servers speak from.
+    pub fn link_local(&self) -> Option<Ipv6Addr> {
+        self.ipv6().find(Ipv6Addr::is_unicast_link_local)
     }
 }
 
@@ -121,37 +133,73 @@ impl LinkWatch {
 
 /// Reads all interfaces, then follows their changes in a task of its own until `cancel`.
 pub async fn watch(cancel: CancellationToken) -> Result<LinkWatch, NetError> {
-    let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
-    let (connection, handle, mut notices) =
-        rtnetlink::new_multicast_connection(&groups).map_err(NetError::io("follow interfaces by netlink"))?;
-    let connection = tokio::spawn(connection);
-    let first = read(&handle).await.map_err(NetError::io("read interfaces by netlink"))?;
+    let mut stream = Stream::open()?;
+    let first = read(&stream.handle).await.map_err(NetError::io("read interfaces by netlink"))?;
     let current = Arc::new(ArcSwap::from_pointee(first));
     let (tell, changes) = watch::channel(0);
     let out = LinkWatch { current: current.clone(), changes };
-    tokio::spawn(async move {
-        // whatever the notice says, and also if notices were lost (overrun): read again
-        while let Some(Some(_)) = cancel.run_until_cancelled(notices.next()).await {
-            tokio::time::sleep(SETTLE).await;
-            while notices.try_recv().is_ok() {}
-            let mut links = read(&handle).await;
-            while let Err(e) = &links {
-                tracing::warn!("cannot read interfaces by netlink: {e}");
-                if cancel.run_until_cancelled(tokio::time::sleep(RETRY)).await.is_none() {
-                    break;
-                }
-                links = read(&handle).await;
+    let follow = async move {
+        let mut behind = false;
+        loop {
+            if !behind && stream.notices.next().await.is_none() {
+                tracing::warn!("the kernel closed the stream of interfaces; opening another");
+                stream = again().await;
             }
-            if let Ok(links) = links
-                && links != **current.load()
-            {
-                current.store(Arc::new(links));
-                tell.send_modify(|n| *n += 1);
+            // whatever the notice says, and also if notices were lost (overrun): read again
+            tokio::time::sleep(SETTLE).await;
+            while stream.notices.next().now_or_never().flatten().is_some() {}
+            let now = read(&stream.handle).await;
+            behind = now.is_err();
+            match now {
+                Ok(links) if links != **current.load() => {
+                    current.store(Arc::new(links));
+                    tell.send_modify(|n| *n += 1);
+                }
+                Ok(_) => {}
+                Err(e) => {
+                    tracing::warn!("cannot read interfaces by netlink: {e}");
+                    stream = again().await;
+                }
             }
         }
-        connection.abort();
-    });
+    };
+    tokio::spawn(async move { cancel.run_until_cancelled(follow).await });
     Ok(out)
+}
+
+/// One netlink connection that hears of changes; it ends when dropped.
+struct Stream {
+    handle: Handle,
+    // rtnetlink's own queue: it holds at most what the kernel's bounded socket buffer lets through
+    notices: BoxStream<'static, ()>,
+    connection: tokio::task::JoinHandle<()>,
+}
+
+impl Stream {
+    fn open() -> Result<Stream, NetError> {
+        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+        let (connection, handle, notices) =
+            rtnetlink::new_multicast_connection(&groups).map_err(NetError::io("follow interfaces by netlink"))?;
+        let notices = notices.map(drop).boxed();
+        Ok(Stream { handle, notices, connection: tokio::spawn(connection) })
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+/// Another stream in place of a broken one, however long that takes.
+async fn again() -> Stream {
+    loop {
+        tokio::time::sleep(RETRY).await;
+        match Stream::open() {
+            Ok(stream) => return stream,
+            Err(e) => tracing::warn!("{e}"),
+        }
+    }
 }
 
 async fn read(handle: &Handle) -> std::io::Result<Links> {
@@ -192,6 +240,11 @@ fn link(message: LinkMessage) -> Option<Link> {
 }
 
 fn address(message: &AddressMessage) -> Option<IpNet> {
+    let flags = message.header.flags;
+    let untried = flags.contains(AddressHeaderFlags::Tentative) && !flags.contains(AddressHeaderFlags::Optimistic);
+    if untried || flags.contains(AddressHeaderFlags::Dadfailed) {
+        return None;
+    }
     // on a point-to-point link ADDRESS is the peer's and LOCAL ours; IPv6 has ADDRESS only
     let mut ip = None;
     for attribute in &message.attributes {

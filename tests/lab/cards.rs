@@ -60,6 +60,97 @@ fn a_card_that_comes_late_goes_and_returns_is_served() {
     daemon.until("ready again", |d| d.get("/readyz")["ready"] == true);
 }
 
+/// A server that moves to another address serves from there: leases, names, and its own name.
+#[test]
+fn a_renumbered_interface_is_served_at_its_new_address() {
+    let lab = Lab::up();
+    let daemon = Daemon::start(&lab, &config(600));
+    let mut wire = Wire::open(&lab, "c1");
+    served_again(&mut wire, 1, "before");
+    lab.address("c2", "eth0", "10.77.0.50/16");
+    assert_eq!(resolve(&lab, "c2", "lanlord.home.arpa"), [SERVER.parse::<std::net::Ipv4Addr>().expect("an address")]);
+    lab.ip("srv", &["addr", "del", "10.77.0.1/16", "dev", "eth0"]);
+    // the first that anybody would be given: it must not be, for it is ours now
+    lab.address("srv", "eth0", "10.77.1.0/16");
+    let since = now();
+    let mut xid = 1;
+    let offer = loop {
+        xid += 1;
+        super::station::broadcast(&mut wire, &discover([2, 0x99, 0, 0, 3, xid as u8], xid));
+        let reply = super::station::answer(&mut wire, xid, now() + Duration::from_millis(200));
+        if let Some((m, _)) = reply.filter(|(m, _)| m.ip(54) == Some("10.77.1.0".parse().expect("an address"))) {
+            break m;
+        }
+        assert!(since.elapsed() < Duration::from_secs(3), "no OFFER from the new address within 3 s");
+    };
+    assert_ne!(offer.yiaddr.to_string(), "10.77.1.0", "our own address");
+    let new = "10.77.1.0".parse().expect("an address");
+    daemon.until("names are served at the new address", |_| {
+        super::station::resolve_at(&lab, "c2", new, "lanlord.home.arpa").as_deref() == Some(&[new])
+    });
+    let gone = SERVER.parse().expect("an address");
+    assert_eq!(super::station::resolve_at(&lab, "c2", gone, "lanlord.home.arpa"), None, "the old listener is closed");
+    let parts = daemon.get("/readyz").to_string();
+    assert!(!parts.contains("dns 10.77.0.1:53"), "the old address is off the board: {parts}");
+}
+
+/// DH-804: "200 flaps leak nothing". Each round takes carrier and addresses away, gives them back, and swaps the card
+/// by name. FLAPS=200 in `make soak`.
+#[test]
+fn flapping_leaks_no_descriptor() {
+    let lab = Lab::up();
+    let flaps: u32 = std::env::var("FLAPS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
+    let daemon = Daemon::start(&lab, &config(600));
+    let mut wire = Wire::open(&lab, "c1");
+    served_again(&mut wire, 1, "before");
+    let before = daemon.descriptors();
+    for round in 0..flaps {
+        match round % 3 {
+            0 => {
+                lab.ip("srv", &["link", "set", "eth0", "down"]);
+                lab.ip("srv", &["link", "set", "eth0", "up"]);
+            }
+            1 => {
+                lab.flush("srv");
+                std::thread::sleep(Duration::from_millis(60));
+                lab.address("srv", "eth0", "10.77.0.1/16");
+            }
+            _ => {
+                lab.unplug("srv");
+                std::thread::sleep(Duration::from_millis(60));
+                lab.plug("srv", SERVER_MAC);
+                lab.address("srv", "eth0", "10.77.0.1/16");
+            }
+        }
+        if round % 10 == 9 {
+            served_again(&mut wire, 2 + round, "flapping");
+        }
+    }
+    served_again(&mut wire, 2 + flaps, "after the flaps");
+    daemon.until("as many descriptors as before", |d| d.descriptors() <= before);
+}
+
+/// A card of the configured name that is another kind of device, and whose parent goes by another name.
+#[test]
+fn a_macvlan_is_served_and_a_renamed_card_is_let_go() {
+    let lab = Lab::up();
+    let daemon = Daemon::start(&lab, &config(600));
+    let mut wire = Wire::open(&lab, "c1");
+    served_again(&mut wire, 1, "before");
+    lab.ip("srv", &["link", "set", "eth0", "down"]);
+    lab.ip("srv", &["link", "set", "eth0", "name", "trunk0"]);
+    lab.ip("srv", &["addr", "flush", "dev", "trunk0"]);
+    lab.ip("srv", &["link", "set", "trunk0", "up"]);
+    daemon.until("the log names what is missing", |d| {
+        d.log().contains("DHCPv4 is not served on eth0: waiting for the interface, which does not exist")
+    });
+    lab.ip("srv", &["link", "add", "eth0", "link", "trunk0", "type", "macvlan", "mode", "bridge"]);
+    lab.ip("srv", &["link", "set", "eth0", "up"]);
+    lab.address("srv", "eth0", "10.77.0.1/16");
+    served_again(&mut wire, 2, "a macvlan");
+    daemon.until("ready again", |d| d.get("/readyz")["ready"] == true);
+}
+
 /// A left-over server is named in the log, and waited out.
 #[test]
 fn another_dhcp_server_of_this_machine_is_named() {

@@ -108,6 +108,13 @@ impl<'a> Daemon<'a> {
         self.process.as_ref().expect("it runs").output()
     }
 
+    /// How many files and sockets it has open.
+    pub fn descriptors(&self) -> usize {
+        let pid = self.process.as_ref().expect("it runs").pid();
+        // setpriv and ip have become the daemon
+        fs::read_dir(format!("/proc/{pid}/fd")).expect("its descriptors").count()
+    }
+
     /// A page of the API, which must be there.
     pub fn get(&self, path: &str) -> Value {
         let (status, body) = self.try_get(path).unwrap_or_else(|| panic!("no answer to GET {path}"));

@@ -23,8 +23,8 @@ impl Intake {
         loop {
             changes.mark_unchanged();
             match self.ready() {
-                None => self.shell.note(&self.interface, State::Waiting),
-                Some(index) => self.serve(index).await,
+                Err(what) => self.shell.note(&self.interface, State::Waiting(what)),
+                Ok(index) => self.serve(index).await,
             }
             // woken by a change of the links, or tried again anyway
             tokio::select! {
@@ -34,11 +34,11 @@ impl Intake {
         }
     }
 
-    /// Index of the interface, once it has an address.
-    fn ready(&self) -> Option<u32> {
+    /// Index of the interface, once it has an address; else what is missing.
+    fn ready(&self) -> Result<u32, &'static str> {
         let links = self.links.links();
-        let link = links.by_name(&self.interface)?;
-        link.ipv4().map(|_| link.index)
+        let link = links.by_name(&self.interface).ok_or("the interface, which does not exist")?;
+        link.ipv4().map(|_| link.index).ok_or("an IPv4 address of the interface")
     }
 
     /// Until the socket fails or the interface of that name is another one.
@@ -62,8 +62,11 @@ impl Intake {
                 changed = changes.changed(), if watched => {
                     // a watch that has ended: the socket alone decides
                     watched = changed.is_ok();
-                    if self.ready() != Some(index) {
-                        return self.shell.note(&self.interface, State::Waiting);
+                    match self.ready() {
+                        Ok(same) if same == index => {}
+                        // another one of that name: the caller serves it at once
+                        Ok(_) => return,
+                        Err(what) => return self.shell.note(&self.interface, State::Waiting(what)),
                     }
                 }
             }

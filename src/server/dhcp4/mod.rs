@@ -5,7 +5,6 @@
 //! Interfaces may be missing, come late, flap or be replaced: each has a task that follows it (DH-804).
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -43,8 +42,8 @@ impl Default for Settings {
 /// How one interface fares, for status pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Not there, or without an IPv4 address.
-    Waiting,
+    /// For what, such as the interface itself.
+    Waiting(&'static str),
     Serving,
     /// It is there but cannot be served; the text says why and what to do.
     Failing(String),
@@ -58,7 +57,7 @@ pub struct Dhcp4 {
 
 impl Dhcp4 {
     pub fn new(settings: Settings) -> Arc<Dhcp4> {
-        let states = settings.interfaces.iter().map(|name| (name.clone(), State::Waiting)).collect();
+        let states = settings.interfaces.iter().map(|name| (name.clone(), State::Waiting(""))).collect();
         Arc::new(Dhcp4 { settings, states: Mutex::new(states) })
     }
 
@@ -89,7 +88,6 @@ impl Dhcp4 {
             };
             tasks.spawn(cancel.clone().run_until_cancelled_owned(intake.run()));
         }
-        tasks.spawn(cancel.clone().run_until_cancelled_owned(follow_own(leasing.clone(), links.clone())));
         let outlet = outlet::Outlet { settings: self.settings.clone(), routed, frames, links };
         outlet.run(replies, &leasing, &cancel).await;
         tasks.close();
@@ -105,26 +103,9 @@ impl Dhcp4 {
             return;
         }
         match state {
-            State::Waiting => tracing::info!(interface, "waiting for the interface and its address"),
+            State::Waiting(what) => tracing::warn!("DHCPv4 is not served on {interface}: waiting for {what}"),
             State::Serving => tracing::info!(interface, "serving DHCPv4"),
             State::Failing(why) => tracing::warn!(interface, %why, "DHCPv4 is not served here"),
-        }
-    }
-}
-
-/// Tells leasing which addresses are ours, so that they are never given away.
-async fn follow_own(leasing: Arc<Leasing>, links: LinkWatch) {
-    let mut changes = links.changes();
-    loop {
-        let now = links.links();
-        let own = now.iter().flat_map(|link| link.addresses.clone()).filter_map(|net| match net.addr() {
-            IpAddr::V4(ip) => Some(ip),
-            IpAddr::V6(_) => None,
-        });
-        leasing.set_own(own.collect());
-        if changes.changed().await.is_err() {
-            // a watch that never changes
-            return std::future::pending().await;
         }
     }
 }

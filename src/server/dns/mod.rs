@@ -39,13 +39,16 @@ pub struct Settings {
     /// Who may have foreign names resolved. Default: loopback; the composition root adds the private and
     /// ULA subnets that are connected (DN-501).
     pub recursion: Vec<IpNet>,
+    /// Where it counts; several servers may share them.
+    pub counters: Arc<Counters>,
 }
 
 impl Settings {
     /// On these addresses, for loopback clients only, without upstreams.
     pub fn new(listen: Vec<SocketAddr>) -> Settings {
         let loopback = ["127.0.0.0/8", "::1/128"].map(|n| n.parse::<IpNet>().expect("a network"));
-        Settings { listen, workers: 2, forward: Vec::new(), recursion: loopback.to_vec() }
+        let (forward, counters) = (Vec::new(), Arc::default());
+        Settings { listen, workers: 2, forward, recursion: loopback.to_vec(), counters }
     }
 }
 
@@ -122,7 +125,7 @@ impl Dns {
             listeners.push(listener);
             addresses.push(address);
         }
-        let counters = Arc::new(Counters::default());
+        let counters = settings.counters.clone();
         // never ask ourselves
         let upstreams = settings.forward.iter().filter(|u| !addresses.contains(u)).copied().collect();
         let server = Arc::new(Server {

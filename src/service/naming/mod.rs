@@ -3,6 +3,7 @@
 //! know a packet.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -53,6 +54,8 @@ struct Book {
     problems: Vec<Problem>,
     /// Ids of the reservations that the configuration brought.
     configured: Vec<String>,
+    /// Our own addresses.
+    server: Vec<IpAddr>,
 }
 
 impl Book {
@@ -138,8 +141,9 @@ impl Naming {
             pending: Pending::default(),
             problems,
             configured: Vec::new(),
+            server: settings.server_addresses.clone(),
         };
-        book.claims.put_server(server_names(&settings), &settings.server_addresses, settings.ttl);
+        book.claims.put_server(server_names(&settings, &book.server), &book.server, settings.ttl);
         book.configure(&settings, &settings.reservations);
         let touched = book.claims.touched();
         book.published.update(&settings, &book.claims, &mut state, &touched, unix(now));
@@ -194,6 +198,23 @@ impl Naming {
             book.claims.remove_reservation(settings, &id);
         }
         book.configure(settings, reservations);
+        let touched = book.claims.touched();
+        let mut state = State::clone(&self.shared.state.load());
+        book.published.update(settings, &book.claims, &mut state, &touched, unix(now));
+        self.shared.state.store(Arc::new(state));
+    }
+
+    /// The names of this server lead to these addresses from now on.
+    pub fn set_server_addresses(&self, addresses: &[IpAddr], now: Wall) {
+        let settings = &self.shared.settings;
+        let mut book = self.book();
+        let book = &mut *book;
+        if book.server == addresses {
+            return;
+        }
+        tracing::info!(?addresses, "the addresses of this server have changed");
+        book.server = addresses.to_vec();
+        book.claims.put_server(server_names(settings, addresses), addresses, settings.ttl);
         let touched = book.claims.touched();
         let mut state = State::clone(&self.shared.state.load());
         book.published.update(settings, &book.claims, &mut state, &touched, unix(now));
@@ -363,8 +384,8 @@ fn is_taken(
 }
 
 /// The names of this server, and whether their PTR is wanted.
-fn server_names(settings: &Settings) -> Vec<(String, bool)> {
-    if settings.server_addresses.is_empty() {
+fn server_names(settings: &Settings, addresses: &[IpAddr]) -> Vec<(String, bool)> {
+    if addresses.is_empty() {
         return Vec::new();
     }
     let mut names = vec![(settings.server_name.clone(), true)];

@@ -30,7 +30,8 @@ pub struct Settings {
     pub domains: Vec<String>,
     /// Fully qualified name of this server: MNAME and NS of generated zones.
     pub server_name: String,
-    /// Addresses that `server_name` and `service_names` resolve to.
+    /// Addresses that `server_name` and `service_names` resolve to at first;
+    /// [`super::Naming::set_server_addresses`] follows their changes.
     pub server_addresses: Vec<IpAddr>,
     /// Single labels that lead to this server in every domain (DN-323).
     pub service_names: Vec<String>,

@@ -7,6 +7,7 @@ use crate::domain::lease::{Cause, End, Lease, Origin, Reservation, ReservationKe
 use crate::domain::net::Mac;
 
 mod files;
+mod server;
 
 const HOUR: i64 = 3_600_000;
 const T0: Wall = Wall(1_700_000_000_000);

@@ -1,0 +1,118 @@
+//! The listeners of DNS: one server for each address, begun when the address comes and ended when it goes
+//! (DH-804). Each address by itself: one that is taken stops no other.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::services::Services;
+use super::{keep_trying, settings};
+use crate::config::Config;
+use crate::net::{LinkWatch, Links};
+use crate::server::dns::{Counters, Dns, Settings};
+
+/// What every listener is made of.
+#[derive(Clone)]
+pub(super) struct Resolvers {
+    pub config: Arc<Config>,
+    pub services: Services,
+    pub links: LinkWatch,
+    /// Of all listeners together, for the metrics.
+    pub counters: Arc<Counters>,
+}
+
+/// A listener: cancel it, and its task ends when its sockets are closed.
+struct Listener {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Resolvers {
+    /// Keeps a listener on each address of ours until `cancel`.
+    pub async fn follow(self, cancel: CancellationToken) {
+        let mut open: HashMap<IpAddr, Listener> = HashMap::new();
+        let mut changes = self.links.changes();
+        loop {
+            let wanted = addresses(&self.config, &self.links.links());
+            for (address, listener) in &open {
+                if !wanted.contains(address) {
+                    listener.stop.cancel();
+                }
+            }
+            open.retain(|_, listener| !(listener.stop.is_cancelled() && listener.task.is_finished()));
+            for address in wanted {
+                // one that is closing holds its port until it is through
+                let before = open.remove(&address);
+                let kept = before.as_ref().is_some_and(|listener| !listener.stop.is_cancelled());
+                let listener = match before {
+                    Some(listener) if kept => listener,
+                    before => self.listen(address, before, &cancel),
+                };
+                open.insert(address, listener);
+            }
+            if !matches!(cancel.run_until_cancelled(changes.changed()).await, Some(Ok(()))) {
+                break;
+            }
+        }
+        for listener in open.into_values() {
+            // a listener that panicked has told so
+            let _ = listener.task.await;
+        }
+    }
+
+    fn listen(&self, address: IpAddr, before: Option<Listener>, cancel: &CancellationToken) -> Listener {
+        let stop = cancel.child_token();
+        let (all, ended) = (self.clone(), stop.clone());
+        let task = tokio::spawn(async move {
+            if let Some(before) = before {
+                let _ = before.task.await;
+            }
+            all.serve(SocketAddr::new(address, all.config.dns.port), ended).await;
+        });
+        Listener { stop, task }
+    }
+
+    async fn serve(&self, address: SocketAddr, stop: CancellationToken) {
+        let (part, tasks) = (format!("dns {address}"), TaskTracker::new());
+        let settings = settings(&self.config, address, self.counters.clone());
+        let health = &self.services.health;
+        let start = || std::future::ready(Dns::start(&settings, self.services.naming.clone(), &tasks, &stop));
+        if keep_trying(&part, health, &stop, self.links.changes(), start).await.is_some() {
+            stop.cancelled().await;
+        }
+        health.forget(&part);
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+/// The configured addresses, or the loopback and our own on the networks.
+fn addresses(config: &Config, links: &Links) -> Vec<IpAddr> {
+    let default = || {
+        let mut all = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
+        let has_v6 =
+            links.iter().any(|l| l.loopback && l.addresses.iter().any(|net| net.addr() == Ipv6Addr::LOCALHOST));
+        all.extend(has_v6.then_some(IpAddr::V6(Ipv6Addr::LOCALHOST)));
+        all.extend(settings::own_addresses(config, links));
+        all
+    };
+    config.dns.listen.clone().unwrap_or_else(default)
+}
+
+/// DN-501: other names for the loopback and our networks only, unless somebody says otherwise.
+fn settings(config: &Config, address: SocketAddr, counters: Arc<Counters>) -> Settings {
+    let mut settings = Settings::new(vec![address]);
+    settings.counters = counters;
+    settings.forward = config.dns.forward.clone();
+    let networks = || config.networks.iter().flat_map(|network| network.subnets.iter().map(|subnet| subnet.prefix));
+    match &config.dns.recursion {
+        Some(clients) => settings.recursion = clients.clone(),
+        None => settings.recursion.extend(networks().collect::<Vec<IpNet>>()),
+    }
+    settings
+}
