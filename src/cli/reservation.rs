@@ -27,7 +27,7 @@ pub enum Reservation {
 #[derive(Debug, Args)]
 pub struct Add {
     /// Hardware address, in any notation
-    #[arg(long, required_unless_present_any = ["client_id", "circuit_id"])]
+    #[arg(long, required_unless_present_any = ["client_id", "circuit_id", "remote_id", "duid"])]
     mac: Option<String>,
     /// Client identifier (option 61), in hexadecimal digits
     #[arg(long, value_name = "HEX")]
@@ -35,6 +35,12 @@ pub struct Add {
     /// Circuit identifier of the relay (option 82), in hexadecimal digits
     #[arg(long, value_name = "HEX")]
     circuit_id: Option<String>,
+    /// Remote identifier of the relay (option 82), in hexadecimal digits
+    #[arg(long, value_name = "HEX")]
+    remote_id: Option<String>,
+    /// DUID, in hexadecimal digits
+    #[arg(long, value_name = "HEX")]
+    duid: Option<String>,
     #[arg(long)]
     ip: Option<String>,
     /// Name in DNS: a label, or fully qualified
@@ -72,12 +78,14 @@ impl Reservation {
 
 impl Add {
     fn body(self) -> Result<Value, Failure> {
-        let Add { mac, client_id, circuit_id, ip, name, network, options } = self;
+        let Add { mac, client_id, circuit_id, remote_id, duid, ip, name, network, options } = self;
         let mut map = Map::new();
         let fields = [
             ("mac", mac),
             ("client_id", client_id),
             ("circuit_id", circuit_id),
+            ("remote_id", remote_id),
+            ("duid", duid),
             ("ip", ip),
             ("name", name),
             ("network", network),

@@ -150,7 +150,7 @@ pub const KEYS: &[Key] = &[
         "network.reservation",
         "mac",
         "\"80:5e:c0:00:00:01\"",
-        "Hardware address, in any notation. One of mac, client_id, circuit_id is needed.",
+        "Hardware address or several, in any notation. One of mac, client_id, circuit_id, remote_id, duid is needed.",
     ),
     key("network.reservation", "client_id", "\"01805ec0000001\"", "Client identifier (option 61) in hexadecimal."),
     key(
@@ -159,6 +159,19 @@ pub const KEYS: &[Key] = &[
         "\"port-7\"",
         "Circuit id of the relay (option 82): text, or hexadecimal after 0x.",
     ),
+    key(
+        "network.reservation",
+        "remote_id",
+        "\"0x0006abcdef\"",
+        "Remote id of the relay (option 82), in the same form.",
+    ),
+    key(
+        "network.reservation",
+        "duid",
+        "\"000300010800270000aa\"",
+        "DUID in hexadecimal, of DHCPv6 and of DHCPv4 clients that send one (RFC 4361).",
+    ),
+    key("network.reservation", "iaid", "1", "With `duid`: the one interface of that host that is meant."),
     key("network.reservation", "ip", "\"10.77.0.20\"", "The address. Without it: any of the pool."),
     key("network.reservation", "name", "\"desk-1\"", "Host name; a single label gets the network's domain."),
     key("network.reservation", "options", "{ 67 = \"x.cfg\" }", "DHCPv4 options that override all others."),

@@ -232,7 +232,7 @@ fn reservation(section: &Section<'_>, network: &Network) -> Option<Reservation> 
     let ip = section.parsed::<IpAddr>("ip", "an IP address such as 10.77.0.20");
     let keys = reservation_keys(section);
     if keys.is_empty() {
-        let hint = Some("set mac, client_id or circuit_id".to_owned());
+        let hint = Some("set mac, client_id, circuit_id, remote_id or duid".to_owned());
         section.doc.complain(&section.span, "the reservation is for nobody", hint);
     }
     if let Some(at) = ip.as_ref().filter(|at| !network.subnets.iter().any(|s| s.prefix.contains(&at.value))) {
@@ -258,7 +258,7 @@ fn reservation(section: &Section<'_>, network: &Network) -> Option<Reservation> 
 
 fn reservation_keys(section: &Section<'_>) -> Vec<ReservationKey> {
     let mut keys = Vec::new();
-    if let Some(mac) = section.parsed::<Mac>("mac", "a MAC address such as 80:5e:c0:00:00:01") {
+    for mac in section.list::<Mac>("mac", "a MAC address such as 80:5e:c0:00:00:01").unwrap_or_default() {
         if !mac.value.is_identity() {
             section.doc.complain(&mac.span, format!("{} cannot belong to one device", mac.value), None);
         }
@@ -273,14 +273,35 @@ fn reservation_keys(section: &Section<'_>) -> Vec<ReservationKey> {
             }
         }
     }
-    if let Some(id) = section.text("circuit_id") {
+    for name in ["circuit_id", "remote_id"] {
+        let key = if name == "circuit_id" { ReservationKey::CircuitId } else { ReservationKey::RemoteId };
+        let Some(id) = section.text(name) else { continue };
         let bytes = id.value.strip_prefix("0x").map_or(Some(id.value.clone().into_bytes()), hexadecimal);
         match bytes {
-            Some(bytes) if (1..=255).contains(&bytes.len()) => keys.push(ReservationKey::CircuitId(bytes)),
-            _ => section.doc.complain(&id.span, "`circuit_id` must be text, or hexadecimal after 0x", None),
+            Some(bytes) if (1..=255).contains(&bytes.len()) => keys.push(key(bytes)),
+            _ => section.doc.complain(&id.span, format!("`{name}` must be text, or hexadecimal after 0x"), None),
         }
     }
+    keys.extend(duid(section));
     keys
+}
+
+/// `duid = "0001.."`, with `iaid` if only one interface of that host is meant.
+fn duid(section: &Section<'_>) -> Option<ReservationKey> {
+    let iaid = section.number("iaid", 0..=u64::from(u32::MAX)).and_then(|iaid| u32::try_from(iaid).ok());
+    let Some(text) = section.text("duid") else {
+        if section.has("iaid") {
+            section.doc.complain(&section.span, "`iaid` needs a `duid`", None);
+        }
+        return None;
+    };
+    // RFC 9915 §11.1: two octets of type, and at most 128 more
+    let duid = hexadecimal(&text.value).filter(|duid| (3..=130).contains(&duid.len()));
+    if duid.is_none() {
+        let message = format!("`duid` must be hexadecimal such as 000300010800270000aa, not `{}`", text.value);
+        section.doc.complain(&text.span, message, None);
+    }
+    Some(ReservationKey::Duid { duid: duid?, iaid })
 }
 
 /// Bytes from hexadecimal digits, with or without colons between the octets.

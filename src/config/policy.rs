@@ -146,14 +146,14 @@ fn reserved(doc: &Document<'_>, network: &Network, reservation: &Reservation) ->
             Err(problem) => doc.complain(&text.span, problem.to_string(), None),
         }
     }
+    let id = format!("config/{}", id(network, reservation));
     Reserved {
-        id: format!("config/{}", id(network, reservation)),
         network: Some(network.name.clone()),
         keys: reservation.keys.clone(),
         ip: reservation.ip,
         name: reservation.name.clone(),
         options: wire,
-        origin: Origin::Config(reservation.place.clone()),
+        ..Reserved::new(id, Origin::Config(reservation.place.clone()))
     }
 }
 

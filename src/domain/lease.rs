@@ -1,9 +1,9 @@
 //! Leases, reservations and bindings: which client holds which address, and what we know about it.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::net::Mac;
 use super::time::Wall;
@@ -94,7 +94,17 @@ pub struct Lease {
 pub enum ReservationKey {
     Mac(Mac),
     ClientId(Vec<u8>),
+    /// Option 82 sub-option 1.
     CircuitId(Vec<u8>),
+    /// Option 82 sub-option 2.
+    RemoteId(Vec<u8>),
+    /// A DUID, alone or with one of its IAIDs; in DHCPv4 as a client identifier of RFC 4361.
+    Duid {
+        duid: Vec<u8>,
+        iaid: Option<u32>,
+    },
+    /// An expression of the class language.
+    Test(String),
 }
 
 /// Who made an object, and so who may change it.
@@ -108,6 +118,17 @@ pub enum Origin {
     User(String),
 }
 
+/// What the header of a reply says about booting; unset where nothing is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BootInfo {
+    /// siaddr.
+    pub next_server: Option<Ipv4Addr>,
+    /// sname.
+    pub server_name: Option<String>,
+    /// file.
+    pub boot_file: Option<String>,
+}
+
 /// An address, name or options that wait for one client. Objects from the configuration live in the
 /// policy only; the others are in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,11 +139,44 @@ pub struct Reservation {
     /// Any of these selects it.
     pub keys: Vec<ReservationKey>,
     pub ip: Option<IpAddr>,
+    /// Addresses for DHCPv6, beside an IPv6 address in `ip`.
+    pub ip6: Vec<Ipv6Addr>,
+    /// Prefixes delegated to the client.
+    pub prefix6: Vec<Ipv6Net>,
     /// Fully qualified, lower-case, no final dot; or a single label, completed with the network's domain.
     pub name: Option<String>,
     /// DHCPv4 options that override all others, as (code, wire bytes).
     pub options: Vec<(u8, Vec<u8>)>,
+    /// Classes that the client belongs to besides.
+    pub classes: Vec<String>,
+    pub boot: BootInfo,
+    /// Seconds, in place of the subnet's.
+    pub lease_time: Option<u32>,
+    /// Whether several of its keys may hold the address, one after the other, without waiting for the end of
+    /// the other's lease.
+    pub shared: bool,
     pub origin: Origin,
+}
+
+impl Reservation {
+    /// One that selects nobody and gives nothing yet.
+    pub fn new(id: impl Into<String>, origin: Origin) -> Reservation {
+        Reservation {
+            id: id.into(),
+            network: None,
+            keys: Vec::new(),
+            ip: None,
+            ip6: Vec::new(),
+            prefix6: Vec::new(),
+            name: None,
+            options: Vec::new(),
+            classes: Vec::new(),
+            boot: BootInfo::default(),
+            lease_time: None,
+            shared: false,
+            origin,
+        }
+    }
 }
 
 /// What provisioning may know about the holder of an address: read from the lease, or from the kernel's

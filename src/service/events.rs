@@ -236,6 +236,9 @@ fn selector(key: &ReservationKey) -> String {
         ReservationKey::Mac(mac) => mac.to_string(),
         ReservationKey::ClientId(id) => format!("client {}", id.escape_ascii()),
         ReservationKey::CircuitId(id) => format!("circuit {}", id.escape_ascii()),
+        ReservationKey::RemoteId(id) => format!("remote id {}", id.escape_ascii()),
+        ReservationKey::Duid { duid, .. } => format!("DUID {}", crate::domain::hex::write(duid)),
+        ReservationKey::Test(text) => format!("clients with {text}"),
     }
 }
 

@@ -80,15 +80,16 @@ pub fn reservation(words: &Words<'_>, number: usize) -> Reservation {
     let mut keys: Vec<ReservationKey> = words.values("mac").map(|m| ReservationKey::Mac(mac(m))).collect();
     keys.extend(words.values("id").map(|id| ReservationKey::ClientId(hex(id))));
     keys.extend(words.values("circuit").map(|id| ReservationKey::CircuitId(bytes(id))));
+    keys.extend(words.values("remote").map(|id| ReservationKey::RemoteId(bytes(id))));
+    keys.extend(words.values("duid").map(|id| ReservationKey::Duid { duid: hex(id), iaid: None }));
     let options = words.0.iter().filter_map(|w| w.split_once('='));
     Reservation {
-        id: format!("r{number}"),
         network: words.value("network").map(str::to_owned),
         keys,
         ip: words.ip("ip").map(Into::into),
         name: words.value("name").map(str::to_owned),
         options: options.filter_map(|(code, value)| Some((code.parse().ok()?, bytes(value)))).collect(),
-        origin: Origin::Config("scenario".to_owned()),
+        ..Reservation::new(format!("r{number}"), Origin::Config("scenario".to_owned()))
     }
 }
 

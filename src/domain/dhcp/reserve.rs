@@ -16,6 +16,35 @@ pub struct Traits<'a> {
     pub mac: Option<Mac>,
     pub client_id: Option<&'a [u8]>,
     pub circuit_id: Option<&'a [u8]>,
+    pub remote_id: Option<&'a [u8]>,
+}
+
+/// Type octet of a client identifier of RFC 4361.
+const RFC_4361: u8 = 255;
+
+impl<'a> Traits<'a> {
+    /// The IAID and the DUID in a client identifier of RFC 4361 §6.1.
+    pub fn duid(&self) -> Option<(u32, &'a [u8])> {
+        let (kind, rest) = self.client_id?.split_first()?;
+        let (iaid, duid) = rest.split_first_chunk::<4>()?;
+        (*kind == RFC_4361 && !duid.is_empty()).then_some((u32::from_be_bytes(*iaid), duid))
+    }
+
+    /// The keys that these traits are found by, the most telling first.
+    fn keys(&self) -> impl Iterator<Item = ReservationKey> {
+        let duid = self.duid();
+        let of_duid = |iaid| duid.map(|(_, duid)| ReservationKey::Duid { duid: duid.to_vec(), iaid });
+        [
+            self.mac.map(ReservationKey::Mac),
+            self.client_id.map(|id| ReservationKey::ClientId(id.to_vec())),
+            duid.and_then(|(iaid, _)| of_duid(Some(iaid))),
+            of_duid(None),
+            self.circuit_id.map(|id| ReservationKey::CircuitId(id.to_vec())),
+            self.remote_id.map(|id| ReservationKey::RemoteId(id.to_vec())),
+        ]
+        .into_iter()
+        .flatten()
+    }
 }
 
 /// All reservations that are in force.
@@ -74,14 +103,10 @@ impl Reservations {
         ids.iter().flat_map(|id| self.remove(id)).collect()
     }
 
-    /// The reservation of a client on a network: by MAC, else by client identifier, else by circuit.
+    /// The reservation of a client on a network: by MAC, client identifier, DUID, circuit,
+    /// remote identifier, in this order.
     pub fn find(&self, policy: &Policy, network: usize, client: Traits<'_>) -> Option<&Arc<Reservation>> {
-        let keys = [
-            client.mac.map(ReservationKey::Mac),
-            client.client_id.map(|id| ReservationKey::ClientId(id.to_vec())),
-            client.circuit_id.map(|id| ReservationKey::CircuitId(id.to_vec())),
-        ];
-        let found = keys.into_iter().flatten().filter_map(|key| self.by_key.get(&key));
+        let found = client.keys().filter_map(|key| self.by_key.get(&key));
         // one with an address on this link before one that only names or sets options
         let mut fitting = found.flatten().filter(|r| applies(policy, network, r));
         let first = fitting.next()?;
@@ -132,6 +157,11 @@ fn selects(reservation: &Reservation, client: Traits<'_>) -> bool {
         ReservationKey::Mac(mac) => client.mac == Some(*mac),
         ReservationKey::ClientId(id) => client.client_id == Some(id),
         ReservationKey::CircuitId(id) => client.circuit_id == Some(id),
+        ReservationKey::RemoteId(id) => client.remote_id == Some(id),
+        ReservationKey::Duid { duid, iaid } => {
+            client.duid().is_some_and(|(own, of)| of == duid && iaid.is_none_or(|wanted| wanted == own))
+        }
+        ReservationKey::Test(_) => false,
     })
 }
 
@@ -153,13 +183,11 @@ fn of_host(host: &Host) -> Vec<Reservation> {
         }
         for (j, ip) in addresses.into_iter().enumerate() {
             out.push(Reservation {
-                id: format!("host:{}:{i}:{j}", host.id),
-                network: None,
                 keys: vec![ReservationKey::Mac(mac)],
                 ip,
                 name: host.fqdn.clone(),
                 options: options.clone(),
-                origin: Origin::Host(host.id.clone()),
+                ..Reservation::new(format!("host:{}:{i}:{j}", host.id), Origin::Host(host.id.clone()))
             });
         }
     }

@@ -186,5 +186,8 @@ fn rivalry(policy: &Policy, old: &Reservation, new: &Reservation) -> Option<Stri
         ReservationKey::Mac(mac) => format!("MAC {mac}"),
         ReservationKey::ClientId(id) => format!("client identifier {}", crate::domain::dhcp::value::escape(id)),
         ReservationKey::CircuitId(id) => format!("circuit {}", crate::domain::dhcp::value::escape(id)),
+        ReservationKey::RemoteId(id) => format!("remote id {}", crate::domain::dhcp::value::escape(id)),
+        ReservationKey::Duid { duid, .. } => format!("DUID {}", crate::domain::hex::write(duid)),
+        ReservationKey::Test(text) => format!("test {text}"),
     })
 }

@@ -378,13 +378,9 @@ async fn a_committed_host_is_served_at_once() {
 async fn reservations_of_users_come_and_go_and_rivals_are_named() {
     let mut b = bench(Memory::default(), 100);
     let reservation = |id: &str, mac: u8, at: u8| Reservation {
-        id: id.to_owned(),
-        network: None,
         keys: vec![ReservationKey::Mac(Mac([2, 0, 0, 0, 0, mac]))],
         ip: Some(ip(at).into()),
-        name: None,
-        options: Vec::new(),
-        origin: Origin::User("alice".to_owned()),
+        ..Reservation::new(id, Origin::User("alice".to_owned()))
     };
     b.leasing.put_reservation(reservation("a", 1, 50)).await.unwrap();
     let refused = b.leasing.put_reservation(reservation("b", 2, 50)).await.unwrap_err();

@@ -131,13 +131,11 @@ fn ended(ip: &str) -> Change {
 
 fn reservation(id: &str, mac: u8, ip: Option<&str>, name: &str) -> Change {
     Change::ReservationPut(Box::new(Reservation {
-        id: id.into(),
         network: Some("lan".into()),
         keys: vec![ReservationKey::Mac(mac_of(mac))],
         ip: ip.map(|ip| ip.parse().unwrap()),
         name: Some(name.into()),
-        options: Vec::new(),
-        origin: Origin::User("admin".into()),
+        ..Reservation::new(id, Origin::User("admin".into()))
     }))
 }
 

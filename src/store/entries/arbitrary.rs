@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::domain::change::{Change, Contribution, Record, Token, TxAccepted, TxFinal, TxKey, TxOutcome};
 use crate::domain::device::{Added, Device, Evidence, PhoneConfig, Role, Strength, Value};
 use crate::domain::host::{CustomOption, Host, Interface};
-use crate::domain::lease::{Cause, ClientKey, End, Lease, Origin, Reservation, ReservationKey};
+use crate::domain::lease::{BootInfo, Cause, ClientKey, End, Lease, Origin, Reservation, ReservationKey};
 use crate::domain::net::Mac;
 use crate::domain::time::Wall;
 
@@ -95,15 +95,28 @@ fn reservation() -> impl Strategy<Value = Change> {
     let key = prop_oneof![
         mac().prop_map(ReservationKey::Mac),
         bytes().prop_map(ReservationKey::ClientId),
-        bytes().prop_map(ReservationKey::CircuitId)
+        bytes().prop_map(ReservationKey::CircuitId),
+        bytes().prop_map(ReservationKey::RemoteId),
+        (bytes(), of(any::<u32>())).prop_map(|(duid, iaid)| ReservationKey::Duid { duid, iaid }),
+        text().prop_map(ReservationKey::Test)
     ];
     let origin =
         prop_oneof![text().prop_map(Origin::Config), text().prop_map(Origin::Host), text().prop_map(Origin::User)];
-    (id(), of(network()), vec(key, 0..3), of(ip()), of(text()), vec((any::<u8>(), bytes()), 0..3), origin).prop_map(
-        |(id, network, keys, ip, name, options, origin)| {
-            Change::ReservationPut(Box::new(Reservation { id, network, keys, ip, name, options, origin }))
-        },
-    )
+    let boot = (of(any::<u32>()), of(text()), of(text())).prop_map(|(next, server_name, boot_file)| BootInfo {
+        next_server: next.map(Into::into),
+        server_name,
+        boot_file,
+    });
+    let prefix6 = (any::<u128>(), 0_u8..=128)
+        .prop_map(|(bits, length)| ipnet::Ipv6Net::new(bits.into(), length).expect("a length that there is").trunc());
+    let six = (vec(any::<u128>().prop_map(Into::into), 0..3), vec(prefix6, 0..3));
+    let more = (vec(text(), 0..3), boot, of(any::<u32>()), any::<bool>(), six);
+    let base = (id(), of(network()), vec(key, 0..3), of(ip()), of(text()), vec((any::<u8>(), bytes()), 0..3), origin);
+    (base, more).prop_map(|(base, (classes, boot, lease_time, shared, (ip6, prefix6)))| {
+        let (id, network, keys, ip, name, options, origin) = base;
+        let base = Reservation { network, keys, ip, name, options, ..Reservation::new(id, origin) };
+        Change::ReservationPut(Box::new(Reservation { classes, boot, lease_time, shared, ip6, prefix6, ..base }))
+    })
 }
 
 fn host() -> impl Strategy<Value = Change> {

@@ -1,13 +1,13 @@
 //! Entries of leases, quarantined addresses and reservations.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
 use super::EntryError;
-use super::values::{hex, mac, net, some_hex};
+use super::values::{hex, mac, net, net6, some_hex};
 use crate::domain::change::Change;
-use crate::domain::lease::{Cause, ClientKey, End, Lease, Origin, Reservation, ReservationKey};
+use crate::domain::lease::{BootInfo, Cause, ClientKey, End, Lease, Origin, Reservation, ReservationKey};
 use crate::domain::time::Wall;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -103,6 +103,22 @@ pub struct ReservationPut {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     options: Vec<(u8, Hex)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ip6: Vec<Ipv6Addr>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    prefix6: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    classes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next_server: Option<Ipv4Addr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    server_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    boot_file: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lease_time: Option<u32>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    shared: bool,
     origin: StoredOrigin,
 }
 
@@ -114,6 +130,10 @@ enum StoredKey {
     ClientId(Vec<u8>),
     #[serde(with = "hex")]
     CircuitId(Vec<u8>),
+    #[serde(with = "hex")]
+    RemoteId(Vec<u8>),
+    Duid(Hex, Option<u32>),
+    Test(String),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -223,6 +243,9 @@ impl From<&Reservation> for ReservationPut {
             ReservationKey::Mac(mac) => StoredKey::Mac(mac.to_string()),
             ReservationKey::ClientId(bytes) => StoredKey::ClientId(bytes.clone()),
             ReservationKey::CircuitId(bytes) => StoredKey::CircuitId(bytes.clone()),
+            ReservationKey::RemoteId(bytes) => StoredKey::RemoteId(bytes.clone()),
+            ReservationKey::Duid { duid, iaid } => StoredKey::Duid(Hex(duid.clone()), *iaid),
+            ReservationKey::Test(text) => StoredKey::Test(text.clone()),
         };
         ReservationPut {
             id: r.id.clone(),
@@ -231,6 +254,14 @@ impl From<&Reservation> for ReservationPut {
             ip: r.ip,
             name: r.name.clone(),
             options: r.options.iter().map(|(code, bytes)| (*code, Hex(bytes.clone()))).collect(),
+            ip6: r.ip6.clone(),
+            prefix6: r.prefix6.iter().map(ToString::to_string).collect(),
+            classes: r.classes.clone(),
+            next_server: r.boot.next_server,
+            server_name: r.boot.server_name.clone(),
+            boot_file: r.boot.boot_file.clone(),
+            lease_time: r.lease_time,
+            shared: r.shared,
             origin: match &r.origin {
                 Origin::Config(at) => StoredOrigin::Config(at.clone()),
                 Origin::Host(id) => StoredOrigin::Host(id.clone()),
@@ -248,6 +279,9 @@ impl TryFrom<ReservationPut> for Reservation {
                 StoredKey::Mac(text) => ReservationKey::Mac(mac(&text)?),
                 StoredKey::ClientId(bytes) => ReservationKey::ClientId(bytes),
                 StoredKey::CircuitId(bytes) => ReservationKey::CircuitId(bytes),
+                StoredKey::RemoteId(bytes) => ReservationKey::RemoteId(bytes),
+                StoredKey::Duid(Hex(duid), iaid) => ReservationKey::Duid { duid, iaid },
+                StoredKey::Test(text) => ReservationKey::Test(text),
             })
         };
         Ok(Reservation {
@@ -257,6 +291,12 @@ impl TryFrom<ReservationPut> for Reservation {
             ip: r.ip,
             name: r.name,
             options: r.options.into_iter().map(|(code, Hex(bytes))| (code, bytes)).collect(),
+            ip6: r.ip6,
+            prefix6: r.prefix6.iter().map(|text| net6(text)).collect::<Result<_, _>>()?,
+            classes: r.classes,
+            boot: BootInfo { next_server: r.next_server, server_name: r.server_name, boot_file: r.boot_file },
+            lease_time: r.lease_time,
+            shared: r.shared,
             origin: match r.origin {
                 StoredOrigin::Config(at) => Origin::Config(at),
                 StoredOrigin::Host(id) => Origin::Host(id),

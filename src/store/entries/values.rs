@@ -71,6 +71,11 @@ pub fn net(text: &str) -> Result<IpNet, EntryError> {
     text.parse().map_err(|e| EntryError::Unreadable(format!("prefix `{text}`: {e}")))
 }
 
+/// `2001:db8::/32`.
+pub fn net6(text: &str) -> Result<ipnet::Ipv6Net, EntryError> {
+    text.parse().map_err(|e| EntryError::Unreadable(format!("prefix `{text}`: {e}")))
+}
+
 /// True if the value holds lists and maps more than `levels` deep.
 pub fn deeper_than(value: &Value, levels: usize) -> bool {
     let Some(left) = levels.checked_sub(1) else { return true };

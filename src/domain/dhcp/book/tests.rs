@@ -72,14 +72,11 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn reservation(n: u8, at: u8) -> crate::domain::lease::Reservation {
-    crate::domain::lease::Reservation {
-        id: format!("r{at}"),
-        network: None,
+    use crate::domain::lease::{Origin, Reservation};
+    Reservation {
         keys: vec![crate::domain::lease::ReservationKey::Mac(Mac([2, 0, 0, 0, 0, n]))],
         ip: Some(IpAddr::V4(ip(at))),
-        name: None,
-        options: Vec::new(),
-        origin: crate::domain::lease::Origin::User("test".to_owned()),
+        ..Reservation::new(format!("r{at}"), Origin::User("test".to_owned()))
     }
 }
 

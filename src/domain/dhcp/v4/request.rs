@@ -105,8 +105,14 @@ impl<'a> Request<'a> {
 
     /// What selects reservations.
     pub fn traits(&self, policy: &Policy, network: usize) -> Traits<'_> {
-        let circuit = self.believed_relay_info(policy, network).and_then(|i| relay::value(i, relay::sub::CIRCUIT_ID));
-        Traits { mac: self.mac, client_id: self.client_id.as_deref(), circuit_id: circuit }
+        let info = self.believed_relay_info(policy, network);
+        let relay_value = |sub| info.and_then(|info| relay::value(info, sub));
+        Traits {
+            mac: self.mac,
+            client_id: self.client_id.as_deref(),
+            circuit_id: relay_value(relay::sub::CIRCUIT_ID),
+            remote_id: relay_value(relay::sub::REMOTE_ID),
+        }
     }
 
     /// The link of the request (DH-301): option 82.5, option 118, giaddr, ciaddr, the interface.

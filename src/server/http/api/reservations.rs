@@ -35,6 +35,8 @@ pub(super) struct Item {
     pub mac: Option<String>,
     client_id: Option<String>,
     circuit_id: Option<String>,
+    remote_id: Option<String>,
+    duid: Option<String>,
     pub ip: Option<String>,
     pub name: Option<String>,
     options: BTreeMap<String, String>,
@@ -59,6 +61,14 @@ impl From<&Reservation> for Item {
                 ReservationKey::CircuitId(id) => Some(hex::write(id)),
                 _ => None,
             }),
+            remote_id: pick(|key| match key {
+                ReservationKey::RemoteId(id) => Some(hex::write(id)),
+                _ => None,
+            }),
+            duid: pick(|key| match key {
+                ReservationKey::Duid { duid, .. } => Some(hex::write(duid)),
+                _ => None,
+            }),
             ip: r.ip.map(|ip| ip.to_string()),
             name: r.name.clone(),
             options: r.options.iter().map(|(code, wire)| (code.to_string(), value::show_value(*code, wire))).collect(),
@@ -81,6 +91,10 @@ struct Wanted {
     client_id: Option<String>,
     /// Hexadecimal digits.
     circuit_id: Option<String>,
+    /// Hexadecimal digits.
+    remote_id: Option<String>,
+    /// Hexadecimal digits.
+    duid: Option<String>,
     ip: Option<String>,
     name: Option<String>,
     /// By name or number.
@@ -108,13 +122,12 @@ impl Wanted {
             return Err(Problem::field("/name", format!("`{name}` is no domain name")));
         }
         Ok(Reservation {
-            id,
             network: self.network,
             keys,
             ip,
             name,
             options: wire,
-            origin: Origin::User(who.to_owned()),
+            ..Reservation::new(id, Origin::User(who.to_owned()))
         })
     }
 
@@ -138,8 +151,14 @@ impl Wanted {
         if let Some(id) = &self.circuit_id {
             keys.push(ReservationKey::CircuitId(octets(id, "/circuit_id")?));
         }
+        if let Some(id) = &self.remote_id {
+            keys.push(ReservationKey::RemoteId(octets(id, "/remote_id")?));
+        }
+        if let Some(id) = &self.duid {
+            keys.push(ReservationKey::Duid { duid: octets(id, "/duid")?, iaid: None });
+        }
         if keys.is_empty() {
-            return Err(Problem::field("/mac", "one of mac, client_id and circuit_id is needed"));
+            return Err(Problem::field("/mac", "one of mac, client_id, circuit_id, remote_id and duid is needed"));
         }
         Ok(keys)
     }
@@ -150,6 +169,9 @@ fn name_of(key: &ReservationKey) -> String {
         ReservationKey::Mac(mac) => mac.hex(),
         ReservationKey::ClientId(id) => format!("id-{}", hex::write(id)),
         ReservationKey::CircuitId(id) => format!("circuit-{}", hex::write(id)),
+        ReservationKey::RemoteId(id) => format!("remote-{}", hex::write(id)),
+        ReservationKey::Duid { duid, .. } => format!("duid-{}", hex::write(duid)),
+        ReservationKey::Test(text) => format!("test-{}", hex::write(text.as_bytes())),
     }
 }
 

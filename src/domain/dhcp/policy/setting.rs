@@ -1,0 +1,93 @@
+//! Options that levels of the configuration set, and what `${..}` in them stands for. Owns the step from
+//! text to the bytes for one client.
+
+use std::net::Ipv4Addr;
+
+use super::super::value::{self, Problem};
+use super::super::wire::code;
+use crate::domain::net::Mac;
+
+/// An option that a level of the configuration sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    pub code: u8,
+    pub value: Value,
+    /// Sent even if the client did not ask for it.
+    pub force: bool,
+}
+
+impl Setting {
+    /// A setting from text, checked now if it holds no `${..}`.
+    pub fn parse(code: u8, text: &str, force: bool) -> Result<Setting, Problem> {
+        let value = if text.contains("${") {
+            // every placeholder stands for something of the right type in its place, or for text
+            value::parse_value(code, &Placeholders::example().fill(text))?;
+            Value::Text(text.to_owned())
+        } else {
+            Value::Wire(value::parse_value(code, text)?)
+        };
+        Ok(Setting { code, value, force })
+    }
+}
+
+/// The value of a setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// Ready bytes.
+    Wire(Vec<u8>),
+    /// Text with `${mac}`, `${ip}`, `${server_ip}`, `${http_url}`, encoded per client.
+    Text(String),
+    /// Option 43 and its like: sub-options with text (escapes and placeholders allowed) each.
+    Sub(Vec<(u8, String)>),
+}
+
+impl Value {
+    /// The bytes for one client; `None` if a placeholder makes the text no value of that option.
+    pub fn wire(&self, code: u8, placeholders: &Placeholders) -> Option<Vec<u8>> {
+        match self {
+            Value::Wire(bytes) => Some(bytes.clone()),
+            Value::Text(text) => value::parse_value(code, &placeholders.fill(text)).ok(),
+            Value::Sub(subs) => {
+                let mut out = Vec::new();
+                for (sub, text) in subs {
+                    let bytes = value::unescape(&placeholders.fill(text))?;
+                    out.extend([*sub, u8::try_from(bytes.len()).ok()?]);
+                    out.extend(bytes);
+                }
+                Some(out)
+            }
+        }
+    }
+}
+
+/// What `${..}` stands for in one reply.
+#[derive(Debug, Clone)]
+pub struct Placeholders<'a> {
+    pub mac: Option<Mac>,
+    pub ip: Ipv4Addr,
+    pub server_ip: Ipv4Addr,
+    pub http_url: &'a str,
+}
+
+impl Placeholders<'_> {
+    fn example() -> Placeholders<'static> {
+        let ip = Ipv4Addr::new(192, 0, 2, 1);
+        Placeholders { mac: Some(Mac([2, 0, 0, 0, 0, 1])), ip, server_ip: ip, http_url: "http://192.0.2.1:8667" }
+    }
+
+    /// The text with its placeholders replaced; unknown ones stay as they are.
+    pub fn fill(&self, text: &str) -> String {
+        let mac = self.mac.map(|mac| mac.to_string()).unwrap_or_default();
+        let hex = self.mac.map(Mac::hex).unwrap_or_default();
+        text.replace("${http_url}", self.http_url)
+            .replace("${server_ip}", &self.server_ip.to_string())
+            .replace("${ip}", &self.ip.to_string())
+            .replace("${mac}", &mac)
+            .replace("${mac_hex}", &hex)
+    }
+}
+
+/// Options that the server makes itself and no setting may carry, beside those the registry calls owned.
+pub fn settable(code: u8) -> bool {
+    !matches!(code, code::PAD | code::END) && !super::super::options::by_code(code).is_some_and(|entry| entry.owned)
+}
