@@ -323,6 +323,7 @@ impl World {
         let now = self.now();
         Lease {
             ip: address(link, n),
+            delegated: None,
             network: LINKS[link].0.to_owned(),
             subnet: ipnet::IpNet::new(address(link, 0), 16).expect("a prefix"),
             client: ClientKey::Hw(1, mac.0.to_vec()),
@@ -341,6 +342,7 @@ impl World {
             began: Wall(now),
             // Renewals are not played: a lease lasts until its end is played.
             expires: Wall::NEVER,
+            preferred: None,
             cause: Cause::New,
         }
     }

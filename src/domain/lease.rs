@@ -8,24 +8,83 @@ use ipnet::{IpNet, Ipv6Net};
 use super::net::Mac;
 use super::time::Wall;
 
-/// Who a lease belongs to (DH-221): the client identifier if one was sent, else the hardware address.
-/// The two kinds never mix.
+/// Who a lease belongs to (DH-221): in DHCPv4 the client identifier if one was sent, else the hardware
+/// address; in DHCPv6 an identity association. The kinds never mix.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ClientKey {
     /// Option 61, all of its bytes including the type octet.
     Id(Vec<u8>),
     /// Hardware type and chaddr (RFC 2131).
     Hw(u8, Vec<u8>),
+    /// An identity association of a DUID (RFC 9915 §12): what its addresses or prefixes belong to.
+    Ia { duid: Vec<u8>, iaid: u32, kind: IaKind },
+}
+
+/// What an identity association holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IaKind {
+    /// IA_NA: addresses.
+    Address,
+    /// IA_PD: delegated prefixes.
+    Prefix,
+    /// Addresses that the client made itself and registered (RFC 9686). They have no IAID; it is 0.
+    Registered,
+}
+
+impl IaKind {
+    /// As people and the database write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            IaKind::Address => "na",
+            IaKind::Prefix => "pd",
+            IaKind::Registered => "reg",
+        }
+    }
+}
+
+/// Type octet of a client identifier that holds an IAID and a DUID (RFC 4361 §6.1).
+const RFC_4361: u8 = 255;
+
+impl ClientKey {
+    /// The DUID of the client, in both families (DH-223): leases of one DUID are of one host.
+    pub fn duid(&self) -> Option<&[u8]> {
+        match self {
+            ClientKey::Ia { duid, .. } => Some(duid),
+            ClientKey::Id(id) => match id.as_slice() {
+                [RFC_4361, _, _, _, _, duid @ ..] if !duid.is_empty() => Some(duid),
+                _ => None,
+            },
+            ClientKey::Hw(..) => None,
+        }
+    }
 }
 
 impl fmt::Debug for ClientKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, bytes) = match self {
-            ClientKey::Id(bytes) => ("id", bytes),
-            ClientKey::Hw(_, bytes) => ("hw", bytes),
+        let bytes = match self {
+            ClientKey::Id(bytes) => write!(f, "id:").map(|()| bytes)?,
+            ClientKey::Hw(_, bytes) => write!(f, "hw:").map(|()| bytes)?,
+            ClientKey::Ia { duid, iaid, kind } => write!(f, "{}:{iaid:08x}:", kind.name()).map(|()| duid)?,
         };
-        write!(f, "{kind}:")?;
         bytes.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+/// A client as far as names go: who asks, and the hardware address behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Party {
+    pub client: ClientKey,
+    pub mac: Option<Mac>,
+}
+
+impl Party {
+    /// True if both are one host: the same client, the same DUID in either family (DH-223), or the same
+    /// hardware address once in DHCPv4 and once in DHCPv6 (DH-705).
+    pub fn same_host(&self, client: &ClientKey, mac: Option<Mac>) -> bool {
+        let v6 = |key: &ClientKey| matches!(key, ClientKey::Ia { .. });
+        let by_duid = || self.client.duid().is_some_and(|duid| client.duid() == Some(duid));
+        let by_mac = || self.mac.is_some() && self.mac == mac && v6(&self.client) != v6(client);
+        self.client == *client || by_duid() || by_mac()
     }
 }
 
@@ -51,10 +110,13 @@ pub enum End {
     Revoked,
 }
 
-/// One granted address, as it stands after its last grant or extension.
+/// One granted address or delegated prefix, as it stands after its last grant or extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
+    /// The address; the first one of a delegated prefix.
     pub ip: IpAddr,
+    /// Length of the delegated prefix that begins at `ip`; `None` for an address.
+    pub delegated: Option<u8>,
     /// Name of the network (link) that the address lives on: addresses may overlap between networks.
     pub network: String,
     pub subnet: IpNet,
@@ -79,14 +141,24 @@ pub struct Lease {
     pub circuit_id: Option<Vec<u8>>,
     /// Option 82 sub-option 2.
     pub remote_id: Option<Vec<u8>>,
-    /// Address of the relay (giaddr), if the client is behind one.
+    /// Address of the relay (giaddr, or the DHCPv6 relay nearest to us), if the client is behind one. For a
+    /// delegated prefix the way to it: that relay, else the client's link-local address.
     pub relay: Option<IpAddr>,
     /// Interface that the request arrived on.
     pub interface: String,
     pub began: Wall,
     /// End of the lease; [`Wall::NEVER`] for an infinite one.
     pub expires: Wall,
+    /// DHCPv6: until when new connections may use it; not after `expires`.
+    pub preferred: Option<Wall>,
     pub cause: Cause,
+}
+
+impl Lease {
+    /// What was delegated, if it is no address.
+    pub fn prefix(&self) -> Option<IpNet> {
+        IpNet::new(self.ip, self.delegated?).ok()
+    }
 }
 
 /// What selects a reservation (DH-307).

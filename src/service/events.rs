@@ -246,7 +246,8 @@ fn granted(lease: &Lease) -> (&'static str, String, String) {
     let kind = if lease.cause == Cause::New { "lease-granted" } else { "lease-renewed" };
     let mac = lease.mac.map_or_else(|| format!("{:?}", lease.client), |mac| mac.to_string());
     let name = lease.fqdn.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
-    (kind, format!("lease/{}", lease.ip), format!("{} to {mac}{name} on {}", lease.ip, lease.network))
+    let what = lease.prefix().map_or_else(|| lease.ip.to_string(), |prefix| prefix.to_string());
+    (kind, format!("lease/{}", lease.ip), format!("{what} to {mac}{name} on {}", lease.network))
 }
 
 fn removed(kind: &'static str, noun: &str, id: &str) -> (&'static str, String, String) {

@@ -178,5 +178,6 @@ fn client_text(client: &ClientKey) -> String {
     match client {
         ClientKey::Id(bytes) => format!("id:{}", hex::text(bytes)),
         ClientKey::Hw(kind, bytes) => format!("hw:{kind}:{}", hex::text(bytes)),
+        ClientKey::Ia { duid, iaid, kind } => format!("{}:{iaid}:{}", kind.name(), hex::text(duid)),
     }
 }

@@ -48,6 +48,7 @@ fn entry(seq: u64) -> Entry {
     } else {
         Change::LeaseGranted(Box::new(Lease {
             ip,
+            delegated: None,
             network: "voice".into(),
             subnet: "10.0.0.0/8".parse().expect("a prefix"),
             client: ClientKey::Hw(1, seq.to_be_bytes()[2..].to_vec()),
@@ -65,6 +66,7 @@ fn entry(seq: u64) -> Entry {
             interface: "eth1".into(),
             began: Wall(0),
             expires: Wall(1),
+            preferred: None,
             cause: Cause::New,
         }))
     };

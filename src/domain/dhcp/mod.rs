@@ -13,6 +13,8 @@ pub mod policy;
 pub mod reserve;
 /// DHCPv4: requests, decisions, replies.
 pub mod v4;
+/// DHCPv6: requests, decisions, replies.
+pub mod v6;
 /// Option values between text and wire.
 pub mod value;
 /// Bytes to slices and replies to bytes.

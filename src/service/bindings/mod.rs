@@ -275,6 +275,8 @@ impl View for Feed {
     fn apply(&mut self, batch: &[Entry]) {
         for entry in batch {
             match &entry.change {
+                // who holds a delegated prefix says nothing about who uses its addresses
+                Change::LeaseGranted(lease) if lease.delegated.is_some() => {}
                 Change::LeaseGranted(lease) => self.granted(lease, entry.seq),
                 Change::LeaseEnded { network, ip, .. } | Change::Quarantined { network, ip, .. } => {
                     self.leases.remove(*ip, |slot| slot.binding.network == *network);

@@ -31,6 +31,7 @@ fn ip(n: u8) -> IpAddr {
 fn lease(network: &str, interface: &str, ip: IpAddr, client: u8, relay: Option<IpAddr>) -> Change {
     Change::LeaseGranted(Box::new(Lease {
         ip,
+        delegated: None,
         network: network.into(),
         subnet: "10.77.0.0/24".parse().unwrap(),
         client: ClientKey::Hw(1, mac(client).0.to_vec()),
@@ -48,6 +49,7 @@ fn lease(network: &str, interface: &str, ip: IpAddr, client: u8, relay: Option<I
         interface: interface.into(),
         began: Wall(0),
         expires: Wall(1_000),
+        preferred: None,
         cause: Cause::New,
     }))
 }

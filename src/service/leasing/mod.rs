@@ -7,7 +7,7 @@
 //! A client, and an address, has at most one change in flight, so a failed commit rolls back by itself.
 
 use std::collections::{HashMap, HashSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV6};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
@@ -33,10 +33,13 @@ mod journal;
 mod objects;
 /// The tasks: releasing replies after their commit, ending what is over.
 mod release;
+/// Routes to delegated prefixes.
+mod routes;
 
 pub use counters::Counters;
 pub use holds::{Held, HoldError};
 pub use objects::{Conflict, ObjectError};
+pub use routes::{PrefixRoute, RouteError, Routes};
 
 /// Replies that may wait for the shell.
 const REPLIES: usize = 4096;
@@ -55,6 +58,19 @@ pub struct Outgoing {
     pub from: Ipv4Addr,
     pub bytes: Vec<u8>,
 }
+
+/// A DHCPv6 datagram to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing6 {
+    /// Interface that the request arrived on; link-local destinations are reached by it.
+    pub interface: String,
+    /// Its index is the scope of a link-local address.
+    pub to: SocketAddrV6,
+    pub bytes: Vec<u8>,
+}
+
+/// Where DHCPv6 replies come out, in order for each client.
+pub type Replies6 = mpsc::Receiver<Outgoing6>;
 
 /// Where replies come out, in order for each client.
 pub type Replies = mpsc::Receiver<Outgoing>;

@@ -9,7 +9,7 @@ use crate::domain::change::Record;
 use crate::domain::dns::naming::Rank;
 use crate::domain::dns::rrset::RrSet;
 use crate::domain::host::Host;
-use crate::domain::lease::{ClientKey, Lease, Origin, Reservation, ReservationKey};
+use crate::domain::lease::{ClientKey, Lease, Origin, Party, Reservation, ReservationKey};
 use crate::domain::net::Mac;
 
 use super::settings::Settings;
@@ -36,7 +36,17 @@ pub enum Who {
     Record,
     Host(Arc<str>),
     Reservation(Arc<str>),
-    Client(ClientKey),
+    Client(Party),
+}
+
+impl Who {
+    /// True if both are the same object, or one host's leases.
+    pub fn same(&self, other: &Who) -> bool {
+        match (self, other) {
+            (Who::Client(a), Who::Client(b)) => a.same_host(&b.client, b.mac),
+            _ => self == other,
+        }
+    }
 }
 
 /// What is wanted at a name.
@@ -264,7 +274,9 @@ impl Claims {
         let linked = self.linked(settings, fact.mac, &fact.client, fact.circuit_id.as_deref(), &fact.network);
         let (name, who, rank) = match linked {
             Some((name, who, rank)) => (name, who, rank),
-            None => (fact.fqdn.clone()?, Who::Client(fact.client.clone()), Rank::Option12),
+            None => {
+                (fact.fqdn.clone()?, Who::Client(Party { client: fact.client.clone(), mac: fact.mac }), Rank::Option12)
+            }
         };
         let body = Body::Addresses { addresses: vec![ip], ttl: fact.ttl, reverse: true };
         Some((name, Claim { source, who, rank, since: fact.began, body }))

@@ -27,7 +27,7 @@ use crate::domain::dns::rdata;
 use crate::domain::dns::rrset::{MAX_SET, RrSet, rtype};
 use crate::domain::dns::zone::{Kind, State};
 use crate::domain::dns::zonefile::{self, Parsed, Problem};
-use crate::domain::lease::{ClientKey, Reservation};
+use crate::domain::lease::{Party, Reservation};
 use crate::domain::time::Wall;
 use crate::store::ledger::{Entry, View};
 use claims::{Claims, Who};
@@ -68,13 +68,13 @@ impl Book {
 /// Names that were chosen and whose lease is not committed yet.
 #[derive(Default)]
 struct Pending {
-    holders: HashMap<String, ClientKey>,
+    holders: HashMap<String, Party>,
     order: VecDeque<String>,
 }
 
 impl Pending {
-    fn put(&mut self, name: &str, client: &ClientKey) {
-        if self.holders.insert(name.to_owned(), client.clone()).is_none() {
+    fn put(&mut self, name: &str, client: Party) {
+        if self.holders.insert(name.to_owned(), client).is_none() {
             self.order.push_back(name.to_owned());
         }
         while self.order.len() > PENDING {
@@ -293,6 +293,8 @@ impl Naming {
     fn take(&self, book: &mut Book, entry: &Entry) {
         let settings = &self.shared.settings;
         match &entry.change {
+            // a delegated prefix is nobody's address
+            Change::LeaseGranted(lease) if lease.delegated.is_some() => {}
             Change::LeaseGranted(lease) => {
                 let from = if entry.at > lease.began { entry.at } else { lease.began };
                 let ttl = settings.lease_ttl(lease.expires.since(from).as_secs());
@@ -341,7 +343,7 @@ impl Names for Naming {
         let choice = naming::decide(&request, settings.honour_client_updates, taken)?;
         self.count(&choice);
         if book.claims.of(&choice.fqdn).is_empty() {
-            book.pending.put(&choice.fqdn, request.client);
+            book.pending.put(&choice.fqdn, Party { client: request.client.clone(), mac: request.mac });
         }
         Some(choice.fqdn)
     }
@@ -370,14 +372,15 @@ fn is_taken(
     fqdn: &str,
 ) -> bool {
     let Ok(name) = Name::parse(fqdn) else { return true };
-    if book.pending.holders.get(fqdn).is_some_and(|holder| holder != request.client) {
+    if book.pending.holders.get(fqdn).is_some_and(|holder| !holder.same_host(request.client, request.mac)) {
         return true;
     }
     // a zone apex is nobody's, but for a zone that one of our names has to itself
     if state.zone(&name).is_some() && book.claims.of(fqdn).is_empty() {
         return true;
     }
-    let ours = |who: &Who| identity == Some(who) || matches!(who, Who::Client(c) if c == request.client);
+    let ours =
+        |who: &Who| identity == Some(who) || matches!(who, Who::Client(c) if c.same_host(request.client, request.mac));
     settings.server_name == fqdn
         || !publish::file_types(state, &name).is_empty()
         || book.claims.of(fqdn).iter().any(|c| !ours(&c.who))

@@ -3,9 +3,10 @@ use ipnet::IpNet;
 use super::*;
 use crate::domain::dns::lookup::lookup;
 use crate::domain::host::{Host, Interface};
-use crate::domain::lease::{Cause, End, Lease, Origin, Reservation, ReservationKey};
+use crate::domain::lease::{Cause, ClientKey, End, Lease, Origin, Reservation, ReservationKey};
 use crate::domain::net::Mac;
 
+mod families;
 mod files;
 mod server;
 
@@ -99,6 +100,7 @@ fn mac_of(last: u8) -> Mac {
 fn lease(ip: &str, mac: u8, fqdn: Option<&str>) -> Lease {
     Lease {
         ip: ip.parse().unwrap(),
+        delegated: None,
         network: if ip.starts_with("10.77") { "voice" } else { "lan" }.into(),
         subnet: "10.0.0.0/24".parse().unwrap(),
         client: ClientKey::Hw(1, vec![2, 0, 0, 0, 0, mac]),
@@ -116,6 +118,7 @@ fn lease(ip: &str, mac: u8, fqdn: Option<&str>) -> Lease {
         interface: "eth0".into(),
         began: T0,
         expires: Wall(T0.0 + 3 * HOUR),
+        preferred: None,
         cause: Cause::New,
     }
 }

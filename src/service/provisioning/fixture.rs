@@ -82,6 +82,7 @@ pub fn ip(n: u8) -> IpAddr {
 pub fn leased(mac: Mac, ip: IpAddr, class: Option<&str>, relay: Option<IpAddr>) -> Lease {
     Lease {
         ip,
+        delegated: None,
         network: "voice".into(),
         subnet: "192.168.1.0/24".parse().unwrap(),
         client: ClientKey::Hw(1, mac.0.to_vec()),
@@ -99,6 +100,7 @@ pub fn leased(mac: Mac, ip: IpAddr, class: Option<&str>, relay: Option<IpAddr>) 
         interface: LINK.into(),
         began: Wall(0),
         expires: Wall::NEVER,
+        preferred: None,
         cause: Cause::New,
     }
 }

@@ -71,7 +71,7 @@ impl Provisioning {
             };
             let mut next = update::learn(&base, &facts, Strength::Bound, now, &pack.extractor);
             update::witness(&mut next, mac, "lease", Strength::Bound, now);
-            next.ip = Some(lease.ip);
+            next.ip = if lease.delegated.is_none() { Some(lease.ip) } else { next.ip };
             let created = seen.is_none();
             match self.write(seen, next).await {
                 Ok(_) if created => return self.counters.created_on_lease(),

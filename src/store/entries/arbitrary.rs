@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::domain::change::{Change, Contribution, Record, Token, TxAccepted, TxFinal, TxKey, TxOutcome};
 use crate::domain::device::{Added, Device, Evidence, PhoneConfig, Role, Strength, Value};
 use crate::domain::host::{CustomOption, Host, Interface};
-use crate::domain::lease::{BootInfo, Cause, ClientKey, End, Lease, Origin, Reservation, ReservationKey};
+use crate::domain::lease::{BootInfo, Cause, ClientKey, End, IaKind, Lease, Origin, Reservation, ReservationKey};
 use crate::domain::net::Mac;
 use crate::domain::time::Wall;
 
@@ -47,7 +47,15 @@ fn client() -> impl Strategy<Value = ClientKey> {
     prop_oneof![
         (0..3u8).prop_map(|n| ClientKey::Id(vec![1, n])),
         (0..3u8).prop_map(|n| ClientKey::Hw(1, vec![2, 0, 0, 0, 0, n])),
+        (0..3u8, 0..2u32, ia_kind()).prop_map(|(n, iaid, kind)| ClientKey::Ia {
+            duid: vec![0, 3, 0, 1, n],
+            iaid,
+            kind
+        }),
     ]
+}
+fn ia_kind() -> impl Strategy<Value = IaKind> {
+    prop_oneof![Just(IaKind::Address), Just(IaKind::Prefix), Just(IaKind::Registered)]
 }
 fn cause() -> impl Strategy<Value = Cause> {
     prop_oneof![Just(Cause::New), Just(Cause::Renew), Just(Cause::Rebind), Just(Cause::Reboot)]
@@ -64,11 +72,14 @@ fn end() -> impl Strategy<Value = End> {
 fn lease() -> impl Strategy<Value = Change> {
     let who = (ip(), network(), net(), client(), of(mac()), of(bytes()), of(bytes()), of(text()));
     let more = (of(bytes()), of(bytes()), bytes(), of(bytes()), of(bytes()), of(bytes()), of(ip()), text());
-    (who, more, wall(), wall(), cause()).prop_map(|(who, more, began, expires, cause)| {
+    let times = (wall(), wall(), of(wall()));
+    (who, more, times, cause(), of(0..=128u8)).prop_map(|(who, more, times, cause, delegated)| {
+        let (began, expires, preferred) = times;
         let (ip, network, subnet, client, mac, client_id, hostname, fqdn) = who;
         let (vendor_class, user_class, requested, relay_info, circuit_id, remote_id, relay, interface) = more;
         Change::LeaseGranted(Box::new(Lease {
             ip,
+            delegated,
             network,
             subnet,
             client,
@@ -86,6 +97,7 @@ fn lease() -> impl Strategy<Value = Change> {
             interface,
             began,
             expires,
+            preferred,
             cause,
         }))
     })

@@ -7,13 +7,15 @@ use serde::{Deserialize, Serialize};
 use super::EntryError;
 use super::values::{hex, mac, net, net6, some_hex};
 use crate::domain::change::Change;
-use crate::domain::lease::{BootInfo, Cause, ClientKey, End, Lease, Origin, Reservation, ReservationKey};
+use crate::domain::lease::{BootInfo, Cause, ClientKey, End, IaKind, Lease, Origin, Reservation, ReservationKey};
 use crate::domain::time::Wall;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeaseGranted {
     ip: IpAddr,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delegated: Option<u8>,
     network: String,
     subnet: String,
     client: Client,
@@ -42,6 +44,8 @@ pub struct LeaseGranted {
     interface: String,
     began: i64,
     expires: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    preferred: Option<i64>,
     cause: StoredCause,
 }
 
@@ -51,6 +55,9 @@ enum Client {
     #[serde(with = "hex")]
     Id(Vec<u8>),
     Hw(u8, Hex),
+    Na(u32, Hex),
+    Pd(u32, Hex),
+    Reg(u32, Hex),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -148,11 +155,20 @@ impl From<&Lease> for LeaseGranted {
     fn from(lease: &Lease) -> LeaseGranted {
         LeaseGranted {
             ip: lease.ip,
+            delegated: lease.delegated,
             network: lease.network.clone(),
             subnet: lease.subnet.to_string(),
             client: match &lease.client {
                 ClientKey::Id(bytes) => Client::Id(bytes.clone()),
                 ClientKey::Hw(kind, bytes) => Client::Hw(*kind, Hex(bytes.clone())),
+                ClientKey::Ia { duid, iaid, kind } => {
+                    let duid = Hex(duid.clone());
+                    match kind {
+                        IaKind::Address => Client::Na(*iaid, duid),
+                        IaKind::Prefix => Client::Pd(*iaid, duid),
+                        IaKind::Registered => Client::Reg(*iaid, duid),
+                    }
+                }
             },
             mac: lease.mac.map(|m| m.to_string()),
             client_id: lease.client_id.clone(),
@@ -168,6 +184,7 @@ impl From<&Lease> for LeaseGranted {
             interface: lease.interface.clone(),
             began: lease.began.0,
             expires: lease.expires.0,
+            preferred: lease.preferred.map(|at| at.0),
             cause: match lease.cause {
                 Cause::New => StoredCause::New,
                 Cause::Renew => StoredCause::Renew,
@@ -181,13 +198,18 @@ impl From<&Lease> for LeaseGranted {
 impl TryFrom<LeaseGranted> for Lease {
     type Error = EntryError;
     fn try_from(lease: LeaseGranted) -> Result<Lease, EntryError> {
+        let ia = |kind, iaid, Hex(duid)| ClientKey::Ia { duid, iaid, kind };
         Ok(Lease {
             ip: lease.ip,
+            delegated: lease.delegated,
             network: lease.network,
             subnet: net(&lease.subnet)?,
             client: match lease.client {
                 Client::Id(bytes) => ClientKey::Id(bytes),
                 Client::Hw(kind, Hex(bytes)) => ClientKey::Hw(kind, bytes),
+                Client::Na(iaid, duid) => ia(IaKind::Address, iaid, duid),
+                Client::Pd(iaid, duid) => ia(IaKind::Prefix, iaid, duid),
+                Client::Reg(iaid, duid) => ia(IaKind::Registered, iaid, duid),
             },
             mac: lease.mac.as_deref().map(mac).transpose()?,
             client_id: lease.client_id,
@@ -203,6 +225,7 @@ impl TryFrom<LeaseGranted> for Lease {
             interface: lease.interface,
             began: Wall(lease.began),
             expires: Wall(lease.expires),
+            preferred: lease.preferred.map(Wall),
             cause: match lease.cause {
                 StoredCause::New => Cause::New,
                 StoredCause::Renew => Cause::Renew,

@@ -140,6 +140,7 @@ fn tables_and_tail_make_the_views_that_were_live() {
 fn lease(client: u8, last: u8, began: i64) -> Change {
     Change::LeaseGranted(Box::new(Lease {
         ip: [10, 77, 0, last].into(),
+        delegated: None,
         network: "voice".into(),
         subnet: "10.77.0.0/24".parse().expect("a prefix"),
         client: ClientKey::Hw(1, vec![2, 0, 0, 0, 0, client]),
@@ -157,6 +158,7 @@ fn lease(client: u8, last: u8, began: i64) -> Change {
         interface: "eth1".into(),
         began: Wall(began),
         expires: Wall(began + 3_600_000),
+        preferred: None,
         cause: if began == 0 { Cause::New } else { Cause::Renew },
     }))
 }

@@ -22,6 +22,7 @@ fn policy() -> Arc<Policy> {
 fn lease(n: u8, at: u8, expires: Wall) -> Lease {
     Lease {
         ip: IpAddr::V4(ip(at)),
+        delegated: None,
         network: "lan".to_owned(),
         subnet: "10.0.0.0/24".parse().unwrap(),
         client: client(n),
@@ -39,6 +40,7 @@ fn lease(n: u8, at: u8, expires: Wall) -> Lease {
         interface: "eth0".to_owned(),
         began: Wall(0),
         expires,
+        preferred: None,
         cause: Cause::New,
     }
 }

@@ -179,6 +179,7 @@ impl Case<'_> {
         let fqdn = self.name(ip, network, hostname.as_deref(), vendor_class.as_deref(), old);
         Lease {
             ip: IpAddr::V4(ip),
+            delegated: None,
             network: network.name.clone(),
             subnet: self.policy.subnet(place).prefix.into(),
             client: self.client(),
@@ -196,6 +197,7 @@ impl Case<'_> {
             interface: request.arrival.interface.to_owned(),
             began: old.map_or(self.now.wall, |old| old.began),
             expires,
+            preferred: None,
             cause,
         }
     }

@@ -40,7 +40,7 @@ pub fn settle(claims: &[Claim]) -> Served {
         return served;
     }
     served.ttl = u32::MAX;
-    for claim in soft.iter().filter(|c| c.who == best.who) {
+    for claim in soft.iter().filter(|c| c.who.same(&best.who)) {
         let Body::Addresses { addresses, ttl, reverse } = &claim.body else { continue };
         if !addresses.is_empty() {
             served.ttl = served.ttl.min(*ttl);
