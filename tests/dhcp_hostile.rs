@@ -3,46 +3,26 @@
 #[path = "../fuzz/bodies/dhcp4.rs"]
 mod dhcp4;
 
-use std::fs;
-use std::path::Path;
+#[path = "common/noise.rs"]
+mod noise;
 
-/// SplitMix64: the same sequence everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.roll() % limit.max(1) as u64) as usize
-    }
-}
+use noise::Noise;
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let mut files: Vec<_> = fs::read_dir(folder).expect("a corpus").map(|f| f.expect("an entry").path()).collect();
-    files.sort();
-    let seeds: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("a seed")).collect();
-    assert!(!seeds.is_empty(), "no seeds for {target}");
-    seeds
+    noise::files(&format!("fuzz/corpus/{target}"))
 }
 
-fn mutate(seed: &[u8], dice: &mut Dice) -> Vec<u8> {
+fn mutate(seed: &[u8], noise: &mut Noise) -> Vec<u8> {
     let mut out = seed.to_vec();
-    for _ in 0..=dice.below(6) {
-        let at = dice.below(out.len());
-        match dice.below(6) {
+    for _ in 0..=noise.below(6) {
+        let at = noise.below(out.len());
+        match noise.below(6) {
             0 => out.truncate(at),
-            1 => out.insert(at, dice.roll() as u8),
+            1 => out.insert(at, noise.roll() as u8),
             2 if !out.is_empty() => drop(out.remove(at)),
-            3 => out.extend_from_slice(&seed[dice.below(seed.len())..]),
-            4 => out.iter_mut().skip(at).take(dice.below(8)).for_each(|b| *b = 0xff),
-            _ => out.iter_mut().skip(at).take(1).for_each(|b| *b ^= 1 << dice.below(8)),
+            3 => out.extend_from_slice(&seed[noise.below(seed.len())..]),
+            4 => out.iter_mut().skip(at).take(noise.below(8)).for_each(|b| *b = 0xff),
+            _ => out.iter_mut().skip(at).take(1).for_each(|b| *b ^= 1 << noise.below(8)),
         }
     }
     out.truncate(8192);
@@ -55,20 +35,20 @@ fn mutate(seed: &[u8], dice: &mut Dice) -> Vec<u8> {
 fn twenty_thousand_mutated_sessions_are_survived() {
     let seeds = seeds("dhcp4_decide");
     seeds.iter().for_each(|seed| dhcp4::session(seed));
-    let mut dice = Dice(2131);
+    let mut noise = Noise(2131);
     for _ in 0..20_000 {
-        let seed = &seeds[dice.below(seeds.len())];
-        dhcp4::session(&mutate(seed, &mut dice));
+        let seed = &seeds[noise.below(seeds.len())];
+        dhcp4::session(&mutate(seed, &mut noise));
     }
 }
 
 #[test]
 fn mutated_option_values_are_survived() {
     let seeds = seeds("dhcp4_value");
-    let mut dice = Dice(2132);
+    let mut noise = Noise(2132);
     for _ in 0..20_000 {
-        let seed = &seeds[dice.below(seeds.len())];
-        dhcp4::value(&mutate(seed, &mut dice));
+        let seed = &seeds[noise.below(seeds.len())];
+        dhcp4::value(&mutate(seed, &mut noise));
     }
 }
 

@@ -1,39 +1,26 @@
 //! The fuzz targets of DNS over their seeds and thousands of mutations of them: any octets in, no panic,
 //! bounded time, and the promises of `fuzz/bodies/dns.rs` kept.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 #[path = "../fuzz/bodies/dns.rs"]
 mod dns;
+#[path = "common/noise.rs"]
+mod noise;
+
+use noise::Noise;
 
 /// Mutations of each seed.
 const ROUNDS: u64 = 3_000;
-
-/// A small generator of noise, the same at each run.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
-}
 
 fn mutate(seed: &[u8], noise: &mut Noise) -> Vec<u8> {
     let mut out = seed.to_vec();
     for _ in 0..=noise.below(6) {
         let at = noise.below(out.len());
         match noise.below(5) {
-            0 if !out.is_empty() => out[at] = noise.next() as u8,
+            0 if !out.is_empty() => out[at] = noise.roll() as u8,
             1 if !out.is_empty() => out[at] ^= 1 << noise.below(8),
             2 => out.truncate(at),
             3 => out.insert(at, [0, 1, 63, 64, 0xc0, 0xff, b'.', b'\\', b'"', b'('][noise.below(10)]),
@@ -48,13 +35,7 @@ fn mutate(seed: &[u8], noise: &mut Noise) -> Vec<u8> {
 }
 
 fn run(target: &str, body: fn(&[u8])) {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let mut seeds: Vec<Vec<u8>> = std::fs::read_dir(&corpus)
-        .expect("a corpus")
-        .map(|f| std::fs::read(f.expect("a seed").path()).expect("a seed"))
-        .collect();
-    assert!(!seeds.is_empty(), "no seeds for {target}");
-    seeds.sort();
+    let seeds = noise::files(&format!("fuzz/corpus/{target}"));
     let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
     for seed in &seeds {
         body(seed);

@@ -9,6 +9,8 @@ mod laws;
 mod module;
 #[path = "../sim/random.rs"]
 mod random;
+#[path = "../sim/time.rs"]
+mod time;
 mod world;
 
 use std::io::Write as _;

@@ -12,23 +12,20 @@ use lanlord::domain::claws::transaction::Role;
 use lanlord::domain::claws::xml::Element;
 use lanlord::domain::claws::{DNS, HOST, LAN};
 use lanlord::domain::dhcp::policy::{Network, Policy, Pool, Subnet};
-use lanlord::domain::time::{Mono, Wall};
 use lanlord::service::bus::builtin::{AddressModule, NameModule};
 use lanlord::service::bus::{Bus, Credential, Module, Parts, Settings};
 use lanlord::service::hosts::Hosts;
 use lanlord::service::leasing::Leasing;
 use lanlord::service::naming::{self, Naming};
 use lanlord::store::Ledger;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::disk::{Honesty, Media};
 use crate::laws::{Broken, Durable, Stage, broken};
 use crate::module;
 use crate::random::Random;
+use crate::time::Time;
 
-/// The wall clock of a run starts here: 2026-01-01.
-const EPOCH: u64 = 1_767_225_600_000;
 /// Simulated milliseconds until the calm life begins.
 const LENGTH: u64 = 30_000;
 /// The calm life: longer than any deadline.
@@ -80,27 +77,6 @@ pub struct World {
     memory: Arc<Mutex<Memory>>,
     media: Media,
     lives: u64,
-}
-
-/// Time in a life: the runtime's own, from where the world stood.
-struct Time {
-    base: u64,
-    start: Instant,
-}
-
-impl Time {
-    fn now(&self) -> u64 {
-        self.base + u64::try_from(self.start.elapsed().as_millis()).expect("minutes")
-    }
-}
-
-impl Clock for Time {
-    fn wall(&self) -> Wall {
-        Wall(i64::try_from(EPOCH + self.now()).expect("this century"))
-    }
-    fn mono(&self) -> Mono {
-        Mono(self.now())
-    }
 }
 
 /// The services of one life, and those who use them.
@@ -317,7 +293,7 @@ impl World {
 
     async fn live(&self, until: u64, calm: bool) -> Result<bool, Broken> {
         let base = lock(&self.memory).now;
-        let time = Arc::new(Time { base, start: Instant::now() });
+        let time = Arc::new(Time::from(base));
         let naming = Naming::open(naming::Settings::new("home.arpa", 1), time.wall());
         let (leasing, _replies) = Leasing::new(policy(), Arc::new(naming.clone()), time.clone());
         let hosts = Hosts::default();

@@ -15,7 +15,8 @@ use lanlord::store::Entry;
 
 use crate::bus::Told;
 use crate::client::{ACK, Reply};
-use crate::world::{INTERFACE, Server, World, wall};
+use crate::time::wall;
+use crate::world::{INTERFACE, Server, World};
 
 /// A law that did not hold: its number and what was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]

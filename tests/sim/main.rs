@@ -9,6 +9,7 @@ mod disk;
 mod laws;
 mod phones;
 mod random;
+mod time;
 mod world;
 
 use std::io::Write as _;

@@ -11,7 +11,6 @@ use std::time::Duration;
 use lanlord::clock::Clock;
 use lanlord::domain::dhcp::policy::{LeaseTimes, Network, Policy, Pool, Subnet};
 use lanlord::domain::dhcp::v4::Arrival;
-use lanlord::domain::time::{Mono, Wall};
 use lanlord::service::bindings::Bindings;
 use lanlord::service::bus::Bus;
 use lanlord::service::hosts::Hosts;
@@ -21,7 +20,6 @@ use lanlord::service::provisioning::Provisioning;
 use lanlord::store::Ledger;
 use lanlord::store::ledger::WriterEnd;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{self, Told};
@@ -30,13 +28,12 @@ use crate::disk::{Honesty, Media};
 use crate::laws::{self, Broken, Durable};
 use crate::phones;
 use crate::random::Random;
+use crate::time::Time;
 
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub const INTERFACE: &str = "eth1";
 pub const NETWORK: &str = "lan";
 pub const DOMAIN: &str = "home.arpa";
-/// The wall clock of a run starts here: 2026-01-01.
-const EPOCH: u64 = 1_767_225_600_000;
 /// Simulated milliseconds of one run.
 const LENGTH: u64 = 4 * 60 * 1_000;
 
@@ -116,32 +113,6 @@ pub struct Server {
     phones: Option<Arc<Provisioning>>,
     replies: Replies,
     end: WriterEnd,
-}
-
-/// Time in a life: the runtime's own, from where the world stood.
-struct Time {
-    base: u64,
-    start: Instant,
-}
-
-impl Time {
-    fn now(&self) -> u64 {
-        self.base + u64::try_from(self.start.elapsed().as_millis()).expect("minutes")
-    }
-}
-
-impl Clock for Time {
-    fn wall(&self) -> Wall {
-        Wall(i64::try_from(EPOCH + self.now()).expect("this century"))
-    }
-    fn mono(&self) -> Mono {
-        Mono(self.now())
-    }
-}
-
-/// Milliseconds of the run as wall-clock time.
-pub fn wall(now: u64) -> Wall {
-    Wall(i64::try_from(EPOCH + now).expect("this century"))
 }
 
 /// A small pool, so that addresses change hands.
@@ -277,7 +248,7 @@ impl World {
 
     /// From a start to the moment of a crash.
     async fn live(&mut self, until: u64) -> Result<(), Broken> {
-        let time = Arc::new(Time { base: self.now, start: Instant::now() });
+        let time = Arc::new(Time::from(self.now));
         let mut server = Server::start(self, time.clone());
         laws::after_start(self, &server)?;
         loop {
