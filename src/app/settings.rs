@@ -65,29 +65,53 @@ pub(super) fn provisioning(config: &Config) -> provisioning::Settings {
             AutoCreate::Claimed => phone::retrieve::AutoCreate::Claimed,
         },
         create_on_lease: config.provisioning.enabled && config.provisioning.create_on_lease,
+        new_devices_per_hour: config.provisioning.new_devices_per_hour,
         http_url: config.provisioning.http_url.clone(),
         http_port: config.provisioning.http_port,
         ..provisioning::Settings::default()
     }
 }
 
-/// Tables of the configuration whose changes only a restart takes over.
+/// Keys whose change only a restart takes over, as they stand in the file.
 pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
-    let interfaces = |config: &Config| dhcp4(config);
-    let mut out = Vec::new();
-    let mut compare = |name, same: bool| {
-        if !same {
-            out.push(name);
-        }
-    };
-    compare("[server]", old.server == new.server);
-    compare("[log]", old.log == new.log);
-    compare("[dhcp4] or the interfaces", old.dhcp4.enabled == new.dhcp4.enabled && interfaces(old) == interfaces(new));
-    compare("[dns]", old.dns == new.dns);
-    let phones = |config: &Config| crate::config::Provisioning { plugins: Vec::new(), ..config.provisioning.clone() };
-    compare("[provisioning]", phones(old) == phones(new));
-    compare("[claws]", old.claws == new.claws);
-    out
+    let interfaces = |config: &Config| dhcp4(config).interfaces;
+    let (p, q) = (&old.provisioning, &new.provisioning);
+    let (c, d) = (&old.claws, &new.claws);
+    let same = [
+        ("server.domain", old.server.domain == new.server.domain),
+        ("server.listen", old.server.listen == new.server.listen),
+        ("server.socket", old.server.socket == new.server.socket),
+        ("server.admin_group", old.server.admin_group == new.server.admin_group),
+        ("log.level", old.log == new.log),
+        ("network.interface", interfaces(old) == interfaces(new)),
+        ("dhcp4.enabled", old.dhcp4.enabled == new.dhcp4.enabled),
+        ("dhcp4.port", (old.dhcp4.port, old.dhcp4.client_port) == (new.dhcp4.port, new.dhcp4.client_port)),
+        ("dns.enabled", old.dns.enabled == new.dns.enabled),
+        ("dns.listen", (&old.dns.listen, old.dns.port) == (&new.dns.listen, new.dns.port)),
+        ("dns.zones", old.dns.zones == new.dns.zones),
+        ("dns.forward", old.dns.forward == new.dns.forward),
+        ("dns.recursion", old.dns.recursion == new.dns.recursion),
+        ("dns.ttl", old.dns.ttl == new.dns.ttl),
+        ("provisioning.enabled", p.enabled == q.enabled),
+        ("provisioning.listen", (&p.listen, p.http_port, p.tftp_port) == (&q.listen, q.http_port, q.tftp_port)),
+        ("provisioning.http_url", p.http_url == q.http_url),
+        ("provisioning.auto_create", p.auto_create == q.auto_create),
+        ("provisioning.create_on_lease", p.create_on_lease == q.create_on_lease),
+        ("provisioning.new_devices_per_hour", p.new_devices_per_hour == q.new_devices_per_hour),
+        ("provisioning.trusted_proxies", p.trusted_proxies == q.trusted_proxies),
+        ("provisioning.base", p.base == q.base),
+        ("provisioning.template", p.template == q.template),
+        ("claws.enrich_address", c.enrich_address == d.enrich_address),
+        ("claws.enrich_dns", c.enrich_dns == d.enrich_dns),
+        ("claws.deadline", c.deadline == d.deadline),
+        ("claws.apply_timeout", c.apply_timeout == d.apply_timeout),
+        ("claws.heartbeat", c.heartbeat == d.heartbeat),
+        ("claws.on_conflict", c.by_priority == d.by_priority),
+        ("[[claws.zone]]", c.zones == d.zones),
+        ("[[claws.credential]]", c.credentials == d.credentials),
+        ("[[claws.module]]", c.modules == d.modules),
+    ];
+    same.into_iter().filter_map(|(key, same)| (!same).then_some(key)).collect()
 }
 
 /// The bus.

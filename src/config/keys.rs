@@ -243,6 +243,13 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "provisioning",
+        "new_devices_per_hour",
+        "100",
+        "How many devices leases may make on one network in an hour, 1 to 100000. Further phones get their address, and\n\
+         become a device at their first request for a file. Default 100.",
+    ),
+    key(
+        "provisioning",
         "plugins",
         "[\"/usr/share/lanlord/plugins\", \"/etc/lanlord/plugins\"]",
         "Folders of plugins, a later one overlays the earlier. Default: /usr/share/lanlord/plugins and plugins beside\n\

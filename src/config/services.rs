@@ -137,6 +137,8 @@ pub struct Provisioning {
     pub http_url: Option<String>,
     pub auto_create: AutoCreate,
     pub create_on_lease: bool,
+    /// Devices that leases may make on one network in an hour.
+    pub new_devices_per_hour: u32,
     pub plugins: Vec<PathBuf>,
     pub trusted_proxies: Vec<IpNet>,
     /// Settings of all phones.
@@ -155,6 +157,7 @@ impl Default for Provisioning {
             http_url: None,
             auto_create: AutoCreate::Bound,
             create_on_lease: true,
+            new_devices_per_hour: 100,
             plugins: vec![PathBuf::from("/usr/share/lanlord/plugins"), PathBuf::from("plugins")],
             trusted_proxies: Vec::new(),
             base: Values::new(),
@@ -288,6 +291,9 @@ pub(super) fn provisioning(doc: &Document<'_>, section: Option<Section<'_>>) -> 
         http_url: http_url(&s),
         auto_create: s.choice("auto_create", &policy).unwrap_or(base.auto_create),
         create_on_lease: s.flag("create_on_lease").unwrap_or(base.create_on_lease),
+        new_devices_per_hour: (s.number("new_devices_per_hour", 1..=100_000))
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or(base.new_devices_per_hour),
         plugins: s.paths("plugins").unwrap_or(base.plugins),
         trusted_proxies: s
             .list::<IpNet>("trusted_proxies", "a prefix such as 192.0.2.80/32")

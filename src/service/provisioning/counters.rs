@@ -12,6 +12,7 @@ pub struct Counters {
     nobody: [AtomicU64; Reason::ALL.len()],
     created: AtomicU64,
     created_on_lease: AtomicU64,
+    too_many_on_lease: AtomicU64,
     mismatch: AtomicU64,
     lagged: AtomicU64,
 }
@@ -42,6 +43,10 @@ impl Counters {
         add(&self.created_on_lease);
     }
 
+    pub fn too_many_on_lease(&self) {
+        add(&self.too_many_on_lease);
+    }
+
     pub fn mismatch(&self) {
         add(&self.mismatch);
     }
@@ -65,6 +70,8 @@ impl Counters {
         }
         out.push(("lanlord_provisioning_devices_created_total", Vec::new(), value(&self.created)));
         out.push(("lanlord_provisioning_devices_created_on_lease_total", Vec::new(), value(&self.created_on_lease)));
+        let too_many = value(&self.too_many_on_lease);
+        out.push(("lanlord_provisioning_devices_over_ceiling_total", Vec::new(), too_many));
         out.push(("lanlord_provisioning_mac_mismatch_total", Vec::new(), value(&self.mismatch)));
         out.push(("lanlord_provisioning_follower_lagged_total", Vec::new(), value(&self.lagged)));
         out

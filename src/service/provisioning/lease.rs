@@ -4,7 +4,9 @@
 //! or missed, the first request does itself from the same binding (vote and all), so the two cannot make
 //! two devices. A PC or switch, whose classes no rule knows, never becomes one.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -16,10 +18,50 @@ use crate::domain::lease::{Cause, Lease};
 use crate::domain::phone::extract::Clues;
 use crate::domain::phone::retrieve::{AutoCreate, Known};
 use crate::domain::phone::update;
+use crate::domain::time::Mono;
 use crate::service::devices::DeviceError;
 use crate::store::Ledger;
 
+/// Networks whose new devices are counted; there are few, and a lease names a configured one.
+const NETWORKS: usize = 4096;
+/// The span that the ceiling is about.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// How many devices leases made in the current hour of each network.
+#[derive(Debug, Default)]
+pub(super) struct Made(HashMap<String, (Mono, u32)>);
+
+impl Made {
+    /// Counts one more on that network; false if its hour is full.
+    fn one_more(&mut self, network: &str, most: u32, now: Mono) -> bool {
+        if self.0.len() >= NETWORKS && !self.0.contains_key(network) {
+            return false;
+        }
+        let (since, count) = self.0.entry(network.to_owned()).or_insert((now, 0));
+        if now.since(*since) >= HOUR {
+            (*since, *count) = (now, 0);
+        }
+        let may = *count < most;
+        *count += u32::from(may);
+        may
+    }
+
+    /// Networks whose hour is full.
+    fn full(&self, most: u32, now: Mono) -> Vec<String> {
+        let full = |(_, (since, count)): &(&String, &(Mono, u32))| *count >= most && now.since(*since) < HOUR;
+        let mut names: Vec<String> = self.0.iter().filter(full).map(|(name, _)| name.clone()).collect();
+        names.sort();
+        names
+    }
+}
+
 impl Provisioning {
+    /// Networks on which leases make no devices for now, because they made too many in this hour.
+    pub fn too_many_new(&self) -> Vec<String> {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.full(self.settings.new_devices_per_hour, self.clock.mono())
+    }
+
     /// Follows the ledger until `stop`. Call it once, after `Ledger::start`.
     pub async fn follow(self: Arc<Self>, ledger: Ledger, stop: CancellationToken) {
         let off = !self.settings.create_on_lease || self.settings.auto_create == AutoCreate::Off;
@@ -61,6 +103,12 @@ impl Provisioning {
         if !found.vendor_known() {
             return;
         }
+        if known.is_none() {
+            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            if !made.one_more(&lease.network, self.settings.new_devices_per_hour, self.clock.mono()) {
+                return self.counters.too_many_on_lease();
+            }
+        }
         let now = self.clock.wall();
         let facts = update::facts(&found, true);
         for _ in 0..super::ATTEMPTS {
@@ -82,5 +130,22 @@ impl Provisioning {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forged_leases_make_a_bounded_number_of_devices() {
+        let mut made = Made::default();
+        let now = Mono(1_000);
+        let count = (0..10).filter(|_| made.one_more("voice", 3, now)).count();
+        assert_eq!(count, 3);
+        assert!(made.one_more("data", 3, now), "another network is not concerned");
+        assert_eq!(made.full(3, now), ["voice"]);
+        let later = now.plus(HOUR);
+        assert!(made.full(3, later).is_empty() && made.one_more("voice", 3, later));
     }
 }

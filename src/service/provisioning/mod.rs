@@ -5,7 +5,7 @@
 //! the request is answered (I2); an address alone makes none (I5); a file with secrets goes to the identity
 //! it belongs to (I6). Refuses to tell a sender why it gets nothing.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
@@ -57,6 +57,8 @@ pub struct Settings {
     pub auto_create: AutoCreate,
     /// A lease whose vendor class names a phone makes a device. Default: true.
     pub create_on_lease: bool,
+    /// Devices that leases may make on one network in an hour: a vendor class is easily forged. Default: 100.
+    pub new_devices_per_hour: u32,
     /// Sources that get secret files although they only claim who they are. Default: none.
     pub claims_allow: Vec<IpNet>,
     /// Base URL of the phones' HTTP server, without final slash. Default: the address that was asked, and
@@ -71,6 +73,7 @@ impl Default for Settings {
         Settings {
             auto_create: AutoCreate::Bound,
             create_on_lease: true,
+            new_devices_per_hour: 100,
             claims_allow: Vec::new(),
             http_url: None,
             http_port: 8667,
@@ -107,6 +110,8 @@ pub struct Provisioning {
     counters: Counters,
     /// Set once the ledger runs: leases are followed from then on.
     following: OnceLock<()>,
+    /// What leases made lately, by network.
+    made: Mutex<lease::Made>,
 }
 
 /// A request with what was found out about it so far.
@@ -150,6 +155,7 @@ impl Provisioning {
             remembered: Remembered::default(),
             counters: Counters::default(),
             following: OnceLock::new(),
+            made: Mutex::default(),
         })
     }
 
