@@ -281,8 +281,8 @@ fn reload(file: &Path, first: &Config, services: &Services, now: crate::domain::
         }
         (Ok(_), false) => {
             let text = format!("restart to take over what changed in {}", stale.join(", "));
-            tracing::warn!("{text}");
-            services.health.set("configuration", State::Degraded(text));
+            tracing::warn!("the configuration was loaded again, but not all of it; {text}");
+            return services.health.set("configuration", State::Degraded(text));
         }
     }
     tracing::info!("the configuration was loaded again");

@@ -38,13 +38,18 @@ pub(super) async fn ready(health: &Arc<Health>) {
         }
     };
     let _ = tokio::time::timeout(SETTLE, settled).await;
-    let failing = health.parts().into_iter().filter_map(|(part, state)| match state {
-        State::Fails(why) => Some(format!("{part}: {why}")),
-        _ => None,
-    });
-    let failing: Vec<String> = failing.collect();
-    let status = if failing.is_empty() { "everything works".to_owned() } else { failing.join("; ") };
-    tracing::info!("ready; {status}");
+    let parts = health.parts();
+    let told = |wanted: fn(&State) -> Option<String>| -> Vec<String> {
+        parts.iter().filter_map(|(part, state)| Some(format!("{part}: {}", wanted(state)?))).collect()
+    };
+    let failing = told(|state| if let State::Fails(why) = state { Some(why.clone()) } else { None });
+    let starting = told(|state| (*state == State::Starting).then(|| "still starting".to_owned()));
+    let waiting = [failing, starting].concat();
+    let status = if waiting.is_empty() { "everything works".to_owned() } else { waiting.join("; ") };
+    match waiting.len() {
+        0 => tracing::info!("ready; everything works"),
+        n => tracing::warn!("started, but {n} of {} parts do not serve yet: {status}", parts.len()),
+    }
     notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
 }
 

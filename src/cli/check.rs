@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::{Exit, Failure};
-use crate::config;
+use super::output;
+use crate::config::{self, Config};
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
@@ -16,8 +17,39 @@ pub struct Check {
 }
 
 impl Check {
-    /// Says nothing and exits with 0 if the file is good.
+    /// One line about what a good file holds, and exit code 0.
     pub fn run(self) -> Result<(), Failure> {
-        config::load(&self.file).map(drop).map_err(|problems| Failure::new(Exit::Usage, problems.to_string()))
+        let config = config::load(&self.file).map_err(|problems| Failure::new(Exit::Usage, problems.to_string()))?;
+        output::line(&format!("{}: ok, {}", self.file.display(), summary(&config)))
+    }
+}
+
+/// How much there is of what, and which parts are on.
+fn summary(config: &Config) -> String {
+    let counted = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+    let subnets = config.networks.iter().map(|network| network.subnets.len()).sum();
+    let parts =
+        [("DHCPv4", config.dhcp4.enabled), ("DNS", config.dns.enabled), ("provisioning", config.provisioning.enabled)];
+    let on: Vec<&str> = parts.into_iter().filter_map(|(name, on)| on.then_some(name)).collect();
+    let on = if on.is_empty() { "nothing is enabled".to_owned() } else { format!("{} on", on.join(", ")) };
+    let words = [
+        counted(config.networks.len(), "network"),
+        counted(subnets, "subnet"),
+        counted(config.policy.reservations.len(), "reservation"),
+        on,
+    ];
+    words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_good_file_is_summed_up() {
+        let text = "[[network]]\nname = \"a\"\n[[network.subnet]]\nprefix = \"10.0.0.0/24\"\n[dhcp4]\nenabled = true\n";
+        let config = config::parse(std::path::Path::new("t.toml"), text).expect("valid");
+        assert_eq!(summary(&config), "1 network, 1 subnet, 0 reservations, DHCPv4 on");
+        assert_eq!(summary(&Config::default()), "0 networks, 0 subnets, 0 reservations, nothing is enabled");
     }
 }

@@ -319,6 +319,12 @@ fn refusal(status: u16, body: &str) -> Failure {
         409 | 412 => Exit::Conflict,
         _ => Exit::Failed,
     };
+    // the bus answers 409 to whatever was cancelled; what it looked for and did not find has its own code
+    let exit = if exit == Exit::Conflict && reason_of(body).is_some_and(|r| r.starts_with("unknown-")) {
+        Exit::NotFound
+    } else {
+        exit
+    };
     let reason = problem(body).or_else(|| claws(body)).unwrap_or_else(|| format!("the daemon answered {status}"));
     Failure::new(exit, reason)
 }
@@ -331,6 +337,15 @@ fn problem(body: &str) -> Option<String> {
         out += &format!("\n  {}: {}", text("pointer"), text("message"));
     }
     Some(out)
+}
+
+/// Why a transaction of the bus was cancelled.
+fn reason_of(body: &str) -> Option<String> {
+    let tree = roxmltree::Document::parse(body).ok()?;
+    let root = tree.root_element();
+    root.has_tag_name((root.tag_name().namespace()?, "transaction"))
+        .then(|| root.attribute("reason"))?
+        .map(str::to_owned)
 }
 
 fn claws(body: &str) -> Option<String> {

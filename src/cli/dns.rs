@@ -12,17 +12,24 @@ use super::output;
 pub enum Dns {
     /// Ask for a name
     Query {
+        /// A name, or an address for its PTR
         name: String,
-        /// Record type; PTR for an address
+        /// Record type; A, or PTR for an address, unless it is given
         #[arg(value_name = "TYPE")]
         rtype: Option<String>,
+        /// The name of this address, as `dig -x` asks for it
+        #[arg(short = 'x', long = "reverse", conflicts_with = "rtype")]
+        reverse: bool,
     },
 }
 
 impl Dns {
     pub fn run(self, to: &Connection) -> Result<(), Failure> {
-        let Dns::Query { name, rtype } = self;
+        let Dns::Query { name, rtype, reverse } = self;
         let is_address = name.parse::<std::net::IpAddr>().is_ok();
+        if reverse && !is_address {
+            return Err(Failure::new(Exit::Usage, format!("-x wants an IP address, not `{name}`")));
+        }
         let rtype = rtype.unwrap_or_else(|| if is_address { "PTR" } else { "A" }.to_owned());
         let path = format!("/api/v1/dns/query?name={}&type={}", encoded(&name), encoded(&rtype));
         let answer = to.call(&Request::get(path))?.json()?;

@@ -2,6 +2,7 @@
 //! bus, so that every module has its say and every change has an author.
 
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
 use super::client::{Connection, Request, encoded};
 use super::event;
@@ -36,6 +37,9 @@ pub enum Host {
         /// Name of the credential that is used
         #[arg(long, default_value = SOURCE)]
         source: String,
+        /// Print the transaction as the bus answers it
+        #[arg(long)]
+        xml: bool,
     },
 }
 
@@ -82,6 +86,9 @@ pub struct Add {
     /// Print the message instead of sending it
     #[arg(long)]
     print: bool,
+    /// Print the transaction as the bus answers it
+    #[arg(long)]
+    xml: bool,
 }
 
 impl Host {
@@ -96,15 +103,49 @@ impl Host {
                 if add.print {
                     return output::line(&message);
                 }
-                output::line(&event::submit(to, message.into_bytes(), WAIT)?)
+                let (id, xml) = (add.hostname.to_lowercase(), add.xml);
+                let answer = event::submit(to, message.into_bytes(), WAIT)?;
+                if xml {
+                    return output::line(&answer);
+                }
+                let made = to.call(&Request::get(format!("/api/v1/hosts/{}", encoded(&id))))?.json()?;
+                if to.json { output::json(&made) } else { output::line(&added(&made)) }
             }
-            Host::Rm { hostname, identity, source } => {
+            Host::Rm { hostname, identity, source, xml } => {
                 let payload = element("host:hostname", None, &hostname);
-                let message = message(&txid()?, &source, &identity, "remove-host", &payload);
-                output::line(&event::submit(to, message.into_bytes(), WAIT)?)
+                let txid = txid()?;
+                let message = message(&txid, &source, &identity, "remove-host", &payload);
+                let answer = event::submit(to, message.into_bytes(), WAIT)?;
+                match (xml, to.json) {
+                    (true, _) => output::line(&answer),
+                    (false, true) => {
+                        output::json(&json!({ "id": hostname.to_lowercase(), "txid": txid, "removed": true }))
+                    }
+                    (false, false) => {
+                        output::line(&format!("host {hostname} is removed, with its addresses and names"))
+                    }
+                }
             }
         }
     }
+}
+
+/// One line about a new host: its name, and what each interface got.
+fn added(host: &Value) -> String {
+    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    let id = text(host, "hostname").unwrap_or_default();
+    let name = text(host, "fqdn").map_or_else(String::new, |fqdn| format!(" as {fqdn}"));
+    let interfaces = host.get("interfaces").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let interface = |value: &Value| {
+        let addresses = value.get("addresses").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let addresses: Vec<&str> = addresses.iter().filter_map(Value::as_str).collect();
+        let has = if addresses.is_empty() { "no fixed address".to_owned() } else { addresses.join(", ") };
+        let mac = text(value, "mac").map_or_else(String::new, |mac| format!(" ({mac})"));
+        format!("{}{mac}: {has}", text(value, "name").filter(|name| !name.is_empty()).unwrap_or("interface".into()))
+    };
+    let interfaces: Vec<String> = interfaces.iter().map(interface).collect();
+    let tail = if interfaces.is_empty() { String::new() } else { format!("; {}", interfaces.join("; ")) };
+    format!("host {id} is added{name}{tail}")
 }
 
 impl Add {
@@ -112,6 +153,10 @@ impl Add {
         let mut out = element("host:hostname", None, &self.hostname);
         for (name, mac) in named(&self.macs)? {
             let mac: Mac = mac.parse().map_err(|e| Failure::new(Exit::Usage, format!("--mac {name}: {e}")))?;
+            if mac.is_group() {
+                let wrong = format!("--mac {name}: {mac} is a group address and belongs to no single device");
+                return Err(Failure::new(Exit::Usage, wrong));
+            }
             out += &element("host:mac-addr", Some(("name", name)), &mac.to_string());
         }
         for name in &self.roaming {
@@ -210,7 +255,17 @@ mod tests {
 
     #[test]
     fn a_bad_mac_is_named() {
-        let line = Line::parse_from(["x", "pc", "--mac", "ethernet=80:5e"]);
-        assert!(line.add.message("t").unwrap_err().message.contains("80:5e"));
+        for bad in ["80:5e", "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01"] {
+            let line = Line::parse_from(["x", "pc", "--mac", &format!("ethernet={bad}")]);
+            assert!(line.add.message("t").unwrap_err().message.contains(bad));
+        }
+    }
+
+    #[test]
+    fn a_new_host_is_one_line() {
+        let host = json!({ "hostname": "PC", "fqdn": "pc.home.arpa", "interfaces": [
+            { "name": "e", "mac": "02:00:00:00:00:01", "addresses": ["10.0.0.9"] }, { "name": "w", "addresses": [] }] });
+        let line = "host PC is added as pc.home.arpa; e (02:00:00:00:00:01): 10.0.0.9; w: no fixed address";
+        assert_eq!(added(&host), line);
     }
 }

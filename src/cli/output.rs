@@ -18,6 +18,11 @@ pub fn line(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Prints a line to standard error: something to know beside the data.
+pub fn warning(text: &str) -> Result<(), Failure> {
+    writeln!(io::stderr().lock(), "warning: {text}").map_err(|e| Failure::new(Exit::Failed, e.to_string()))
+}
+
 /// Prints an answer as JSON.
 pub fn json(value: &Value) -> Result<(), Failure> {
     line(&serde_json::to_string_pretty(value).unwrap_or_else(|_| value.to_string()))

@@ -66,7 +66,7 @@ impl Reservation {
             }
             Reservation::Add(add) => {
                 let answer = to.call(&Request::with("POST", "/api/v1/reservations", &add.body()?))?;
-                output::object(&answer.json()?, to.json)
+                written(answer.json()?, to)
             }
             Reservation::Rm { id } => {
                 to.call(&Request::delete(format!("/api/v1/reservations/{}", encoded(&id))))?;
@@ -74,6 +74,16 @@ impl Reservation {
             }
         }
     }
+}
+
+/// Prints a reservation as it was written; what stands in its way goes to standard error.
+fn written(mut made: Value, to: &Connection) -> Result<(), Failure> {
+    if to.json {
+        return output::json(&made);
+    }
+    let warning = made.as_object_mut().and_then(|map| map.remove("warning"));
+    output::object(&made, false)?;
+    warning.as_ref().and_then(Value::as_str).map_or(Ok(()), output::warning)
 }
 
 impl Add {

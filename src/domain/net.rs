@@ -12,7 +12,12 @@ pub struct Mac(pub [u8; 6]);
 impl Mac {
     /// True for an address that can name one device: not nil, not broadcast, not a group (PR-8, DH-225).
     pub fn is_identity(self) -> bool {
-        self.0 != [0; 6] && self.0[0] & 1 == 0
+        self.0 != [0; 6] && !self.is_group()
+    }
+
+    /// True for the broadcast address and any other that stands for many stations.
+    pub fn is_group(self) -> bool {
+        self.0[0] & 1 == 1
     }
 
     /// The first three octets, as the vendor's block.

@@ -31,7 +31,9 @@ const MIGRATIONS: [(i64, &str, &str); 1] =
 /// Why the state directory cannot be used. All of these need a person: exit code 7.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("{path}: {error}")]
+    #[error(
+        "{path}: {error}; the state directory must be on a local disk and writable for this user: choose another with --state"
+    )]
     Io { path: PathBuf, error: io::Error },
     #[error("{path} is on {filesystem}: the journal needs a local filesystem, choose another --state directory")]
     NetworkFilesystem { path: PathBuf, filesystem: &'static str },

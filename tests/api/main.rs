@@ -1,134 +1,21 @@
 //! The whole daemon in this process, on a Unix socket and a free loopback port: what REST answers to good
 //! and bad requests, who is let in, and what survives a restart.
 
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::net::TcpListener;
+use std::path::Path;
 use std::time::Duration;
 
 use lanlord::app::{App, Options};
 use lanlord::config;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::sync::CancellationToken;
 
-const LIMIT: Duration = Duration::from_secs(10);
+mod daemon;
+mod leases;
 
-/// A running daemon. It ends when it is told to, or with the test.
-struct Daemon {
-    dir: TempDir,
-    tcp: SocketAddr,
-    stop: CancellationToken,
-    running: tokio::task::JoinHandle<Result<(), lanlord::app::AppError>>,
-}
-
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.body))
-    }
-
-    /// The status, after a look at the form of problems.
-    fn problem(&self) -> u16 {
-        assert!(self.head.contains("application/problem+json"), "{} {}", self.head, self.body);
-        let document = self.json();
-        assert_eq!(document["status"], self.status, "{document}");
-        assert!(document["detail"].as_str().is_some_and(|text| !text.is_empty()), "{document}");
-        self.status
-    }
-}
-
-impl Daemon {
-    async fn start() -> Daemon {
-        let dir = tempfile::tempdir().expect("a folder");
-        // freed again at once: nobody else takes it in the moment between, or the test says so
-        let tcp = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
-        Daemon::on(dir, tcp).await
-    }
-
-    async fn on(dir: TempDir, tcp: SocketAddr) -> Daemon {
-        let text = format!(
-            "[server]\nlisten = [\"{tcp}\"]\n[[network]]\nname = \"voice\"\n[[network.subnet]]\nprefix = \"10.77.0.0/24\"\n\
-             pool = [\"10.77.0.100-10.77.0.199\"]\n[[network.reservation]]\nmac = \"02:00:00:00:00:01\"\nip = \"10.77.0.10\"\n\
-             [dns]\nlisten = []\n"
-        );
-        let options = Options { config: dir.path().join("c.toml"), state: dir.path().join("state"), socket: None };
-        let config = config::parse(&options.config, &text).expect("a valid configuration");
-        let app = App::build(options, config).await.unwrap_or_else(|e| panic!("{e}"));
-        let stop = CancellationToken::new();
-        let running = tokio::spawn(app.run(stop.clone()));
-        let daemon = Daemon { dir, tcp, stop, running };
-        let up = async {
-            while !matches!(daemon.try_send("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n", b"").await, Some(a) if a.status == 200)
-            {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(LIMIT, up).await.expect("ready in time");
-        daemon
-    }
-
-    async fn stop(self) -> (TempDir, SocketAddr) {
-        self.stop.cancel();
-        let ended = tokio::time::timeout(LIMIT, self.running).await.expect("ends in time").expect("no panic");
-        ended.unwrap_or_else(|e| panic!("{e}"));
-        (self.dir, self.tcp)
-    }
-
-    fn state(&self) -> PathBuf {
-        self.dir.path().join("state")
-    }
-
-    async fn try_send(&self, head: &str, body: &[u8]) -> Option<Answer> {
-        let mut stream = UnixStream::connect(self.state().join("api.sock")).await.ok()?;
-        exchange(&mut stream, head, body).await
-    }
-
-    /// Over the Unix socket, where this process is an administrator.
-    async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
-        let text = body.map(Value::to_string).unwrap_or_default();
-        let kind = if body.is_some() { "Content-Type: application/json\r\n" } else { "" };
-        let head =
-            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{kind}Content-Length: {}\r\n\r\n", text.len());
-        self.try_send(&head, text.as_bytes()).await.unwrap_or_else(|| panic!("no answer to {method} {path}"))
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        self.call("GET", path, None).await
-    }
-
-    /// Over TCP, with further header lines.
-    async fn tcp(&self, request: &str, headers: &str, body: &str) -> Answer {
-        let mut stream = TcpStream::connect(self.tcp).await.expect("a connection");
-        let host = if headers.contains("Host:") { String::new() } else { format!("Host: {}\r\n", self.tcp) };
-        let head = format!("{request} HTTP/1.1\r\n{host}{headers}Content-Length: {}\r\n\r\n", body.len());
-        exchange(&mut stream, &head, body.as_bytes()).await.unwrap_or_else(|| panic!("no answer to {request}"))
-    }
-
-    fn first_token(&self) -> String {
-        std::fs::read_to_string(self.state().join("admin.token")).expect("made at the first start").trim().to_owned()
-    }
-}
-
-/// One request on a connection of its own.
-async fn exchange(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), head: &str, body: &[u8]) -> Option<Answer> {
-    let head = head.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1);
-    stream.write_all(head.as_bytes()).await.ok()?;
-    // a server that has answered already may not take the rest
-    let _ = stream.write_all(body).await;
-    let mut bytes = Vec::new();
-    let _ = tokio::time::timeout(LIMIT, stream.read_to_end(&mut bytes)).await.expect("an answer in time");
-    let text = String::from_utf8(bytes).expect("UTF-8");
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some(Answer { status, head: head.to_owned(), body: body.to_owned() })
-}
+use daemon::{Daemon, LIMIT};
 
 fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::MetadataExt;

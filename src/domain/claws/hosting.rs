@@ -64,6 +64,9 @@ fn read(host: &mut Host, element: &Element, network_of: &impl Fn(IpAddr) -> Opti
         (HOST, "hostname") => {}
         (HOST, "mac-addr") => {
             let mac = Mac::parse(text.as_bytes()).ok_or_else(|| bad("a MAC address"))?;
+            if mac.is_group() {
+                return Err(bad("the address of one device: it is a group or broadcast address"));
+            }
             interface(host, element.label()).mac = Some(mac);
         }
         (WIRELESS, "roaming") => interface(host, element.label()).roaming = true,
@@ -194,9 +197,14 @@ mod tests {
     #[test]
     fn values_that_cannot_be_served_are_refused() {
         let base = || Element::new(HOST, "add-host").child(Element::new(HOST, "hostname").text_of("pc"));
-        for (ns, name, text) in
-            [(HOST, "mac-addr", "00:00"), (LAN, "address", "10.0.0"), (LAN, "network", "x/24"), (DNS, "fqdn", "a..b")]
-        {
+        for (ns, name, text) in [
+            (HOST, "mac-addr", "00:00"),
+            (HOST, "mac-addr", "ff:ff:ff:ff:ff:ff"),
+            (HOST, "mac-addr", "01:00:5e:00:00:01"),
+            (LAN, "address", "10.0.0"),
+            (LAN, "network", "x/24"),
+            (DNS, "fqdn", "a..b"),
+        ] {
             let payload = base().child(Element::new(ns, name).text_of(text));
             assert!(matches!(host(&payload, |_| None), Err(BadHost::Value(..))), "{text}");
         }

@@ -152,7 +152,8 @@ fn applies(policy: &Policy, network: usize, reservation: &Reservation) -> bool {
     }
 }
 
-fn selects(reservation: &Reservation, client: Traits<'_>) -> bool {
+/// True if one of its keys is this client's.
+pub fn selects(reservation: &Reservation, client: Traits<'_>) -> bool {
     reservation.keys.iter().any(|key| match key {
         ReservationKey::Mac(mac) => client.mac == Some(*mac),
         ReservationKey::ClientId(id) => client.client_id == Some(id),

@@ -8,7 +8,7 @@ use super::Leasing;
 use crate::domain::change::Change;
 use crate::domain::dhcp::book::Usage;
 use crate::domain::dhcp::policy::Policy;
-use crate::domain::dhcp::reserve::Traits;
+use crate::domain::dhcp::reserve::{self, Traits};
 use crate::domain::lease::{End, Lease, Origin, Reservation, ReservationKey};
 use crate::domain::net::Mac;
 use crate::domain::time::Wall;
@@ -97,6 +97,20 @@ impl Leasing {
         }
     }
 
+    /// Who leases the address of a reservation now and is not the client that it is for: it keeps the address
+    /// until its next renewal, which is refused (DH-308).
+    pub fn squatter(&self, reservation: &Reservation) -> Option<Arc<Lease>> {
+        let Some(IpAddr::V4(ip)) = reservation.ip else { return None };
+        let core = self.core();
+        let policy = core.book.policy();
+        let preferred = reservation.network.as_deref().and_then(|name| policy.by_name(name));
+        let place = policy.by_address(ip, preferred)?;
+        let lease = core.book.lease(place.network, ip)?;
+        let traits =
+            Traits { mac: lease.mac, client_id: lease.client_id.as_deref(), circuit_id: lease.circuit_id.as_deref() };
+        (!reserve::selects(reservation, traits)).then(|| lease.clone())
+    }
+
     fn judge(&self, new: &Reservation) -> Result<(), ObjectError> {
         if new.keys.is_empty() {
             return Err(ObjectError::Invalid("a reservation needs a MAC, client or circuit identifier".to_owned()));
@@ -165,6 +179,19 @@ impl Leasing {
     }
 }
 
+/// A reservation's name with the domain of its network, if it is a single label.
+fn completed(policy: &Policy, name: &str, reservation: &Reservation) -> String {
+    let by_name = reservation.network.as_deref().and_then(|network| policy.by_name(network));
+    let by_address = || match reservation.ip {
+        Some(IpAddr::V4(ip)) => policy.by_address(ip, None).map(|place| place.network),
+        _ => None,
+    };
+    match by_name.or_else(by_address) {
+        Some(network) if !name.contains('.') => format!("{name}.{}", policy.networks[network].domain),
+        _ => name.to_owned(),
+    }
+}
+
 /// What two reservations cannot both have.
 fn rivalry(policy: &Policy, old: &Reservation, new: &Reservation) -> Option<String> {
     let apart = matches!((&old.network, &new.network), (Some(a), Some(b)) if a != b);
@@ -173,6 +200,13 @@ fn rivalry(policy: &Policy, old: &Reservation, new: &Reservation) -> Option<Stri
     }
     if let Some(ip) = old.ip.filter(|ip| Some(*ip) == new.ip) {
         return Some(format!("address {ip}"));
+    }
+    let full = |r: &Reservation| r.name.as_ref().map(|name| completed(policy, name, r));
+    // the two keys of one client may carry one name; two clients may not
+    if let Some(name) = full(old).filter(|name| full(new).as_ref() == Some(name))
+        && !new.keys.iter().any(|key| old.keys.contains(key))
+    {
+        return Some(format!("name {name}"));
     }
     // one client may have an address in each of several subnets
     let place = |r: &Reservation| match r.ip {

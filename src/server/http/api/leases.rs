@@ -27,7 +27,10 @@ pub(super) struct Item {
     subnet: String,
     client: String,
     pub hostname: Option<String>,
+    /// The name that resolves to it.
     pub fqdn: Option<String>,
+    /// Why a name that was chosen for it does not resolve to it.
+    name_note: Option<String>,
     pub vendor_class: Option<String>,
     user_class: Option<String>,
     circuit_id: Option<String>,
@@ -49,6 +52,7 @@ impl From<&Lease> for Item {
             client: format!("{:?}", lease.client),
             hostname: lease.hostname.as_deref().map(readable),
             fqdn: lease.fqdn.clone(),
+            name_note: None,
             vendor_class: lease.vendor_class.as_deref().map(readable),
             user_class: lease.user_class.as_deref().map(readable),
             circuit_id: lease.circuit_id.as_deref().map(hex::write),
@@ -58,6 +62,23 @@ impl From<&Lease> for Item {
             began: when(lease.began),
             expires: when(lease.expires),
         }
+    }
+}
+
+impl Item {
+    /// As it stands now: the name only if it resolves to this lease. Somebody with a better right (a host, a
+    /// reservation, a zone file) may have taken it since (AP-104).
+    pub fn of(api: &Api, lease: &Lease) -> Item {
+        let mut item = Item::from(lease);
+        let Some(name) = item.fqdn.take() else { return item };
+        let records = api.naming.records(&name);
+        if records.iter().any(|record| record.data == item.ip) {
+            item.fqdn = Some(name);
+        } else {
+            let owner = records.first().map_or("not served here", |record| record.reason.as_str());
+            item.name_note = Some(format!("{name}: {owner}"));
+        }
+        item
     }
 }
 
@@ -74,7 +95,7 @@ async fn list(
     State(api): State<Arc<Api>>,
     Params(query): Params<PageQuery>,
 ) -> Result<axum::Json<Page<Item>>, Problem> {
-    query.page(api.leasing.leases().iter().map(|lease| (key(lease), Item::from(lease.as_ref()))).collect())
+    query.page(api.leasing.leases().iter().map(|lease| (key(lease), Item::of(&api, lease))).collect())
 }
 
 /// Address plans may overlap: then the network must be named.
@@ -100,7 +121,7 @@ async fn show(
     Path(ip): Path<String>,
     Params(which): Params<Which>,
 ) -> Result<axum::Json<Item>, Problem> {
-    find(&api, &ip, &which).map(|lease| axum::Json(Item::from(lease.as_ref())))
+    find(&api, &ip, &which).map(|lease| axum::Json(Item::of(&api, &lease)))
 }
 
 async fn release(

@@ -138,7 +138,7 @@ fn lease_table(api: &Api) -> Table {
         title: "Leases",
         total: all.len(),
         columns: &["Address", "MAC", "Name", "Network", "Vendor class", "Expires (UTC)"],
-        rows: all.iter().take(ROWS).map(|lease| row(leases::Item::from(lease.as_ref()))).collect(),
+        rows: all.iter().take(ROWS).map(|lease| row(leases::Item::of(api, lease))).collect(),
         empty: "Nobody has a lease. Turn DHCP on with [dhcp4] enabled = true, and give a network a pool.",
     }
 }

@@ -12,7 +12,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use serde::{Deserialize, Serialize};
 
-use super::{Api, Json, Nothing, Page, PageQuery, Params};
+use super::{Api, Json, Nothing, Page, PageQuery, Params, when};
 use crate::domain::dhcp::{options, value};
 use crate::domain::hex;
 use crate::domain::lease::{Origin, Reservation, ReservationKey};
@@ -41,6 +41,9 @@ pub(super) struct Item {
     pub name: Option<String>,
     options: BTreeMap<String, String>,
     pub origin: String,
+    /// What stands in its way for now; only in answers to a change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 impl From<&Reservation> for Item {
@@ -77,6 +80,7 @@ impl From<&Reservation> for Item {
                 Origin::Host(id) => format!("host {id}"),
                 Origin::User(name) => format!("user {name}"),
             },
+            warning: None,
         }
     }
 }
@@ -187,6 +191,21 @@ impl From<ObjectError> for Problem {
     }
 }
 
+/// As it was written, with what keeps it from working at once.
+fn written(api: &Api, reservation: &Reservation) -> Item {
+    let warning = api.leasing.squatter(reservation).map(|lease| {
+        let holder = lease.mac.map_or_else(|| format!("{:?}", lease.client), |mac| mac.to_string());
+        format!(
+            "{} is leased to {holder} until {}; it is refused its next renewal, and the address is free then. \
+             `lanlord lease release {}` ends the lease now",
+            lease.ip,
+            when(lease.expires).unwrap_or_else(|| "further notice".to_owned()),
+            lease.ip
+        )
+    });
+    Item { warning, ..Item::from(reservation) }
+}
+
 fn find(api: &Api, id: &str) -> Result<Arc<Reservation>, Problem> {
     let found = api.leasing.reservations().into_iter().find(|r| r.id == id);
     found.ok_or_else(|| Problem::not_found(format!("there is no reservation `{id}`")))
@@ -224,9 +243,8 @@ async fn create(
             wanted.id
         )));
     }
-    let item = Item::from(&wanted);
-    api.leasing.put_reservation(wanted).await?;
-    Ok((StatusCode::CREATED, axum::Json(item)))
+    api.leasing.put_reservation(wanted.clone()).await?;
+    Ok((StatusCode::CREATED, axum::Json(written(&api, &wanted))))
 }
 
 async fn replace(
@@ -238,9 +256,8 @@ async fn replace(
 ) -> Result<axum::Json<Item>, Problem> {
     find(&api, &id)?;
     let wanted = wanted.understand(Some(id), &who.name)?;
-    let item = Item::from(&wanted);
-    api.leasing.put_reservation(wanted).await?;
-    Ok(axum::Json(item))
+    api.leasing.put_reservation(wanted.clone()).await?;
+    Ok(axum::Json(written(&api, &wanted)))
 }
 
 async fn remove(

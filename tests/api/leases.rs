@@ -1,0 +1,143 @@
+//! Leases and reservations through REST and the command line, over a daemon that was up before: what its
+//! journal holds is put there first, as an earlier life would have left it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanlord::clock::{Clock, System};
+use lanlord::domain::change::Change;
+use lanlord::domain::lease::{Cause, ClientKey, Lease};
+use lanlord::domain::net::Mac;
+use lanlord::store::{self, Ledger, SqlitePort};
+
+use crate::daemon::{Daemon, free_port};
+
+/// A lease of the network `voice`, as a phone gets it.
+fn lease(ip: &str, mac: [u8; 6], name: &str) -> Lease {
+    let now = System.wall();
+    Lease {
+        ip: ip.parse().expect("an address"),
+        network: "voice".to_owned(),
+        subnet: "10.77.0.0/24".parse().expect("a prefix"),
+        client: ClientKey::Hw(1, mac.to_vec()),
+        mac: Some(Mac(mac)),
+        client_id: None,
+        hostname: Some(name.as_bytes().to_vec()),
+        fqdn: Some(format!("{name}.home.arpa")),
+        vendor_class: Some(b"yealink".to_vec()),
+        user_class: None,
+        requested: vec![1, 3, 6],
+        relay_info: None,
+        circuit_id: None,
+        remote_id: None,
+        relay: None,
+        interface: "eth1".to_owned(),
+        began: now,
+        expires: now.plus(Duration::from_secs(3600)),
+        cause: Cause::New,
+    }
+}
+
+/// Puts changes into the journal of a state folder that no daemon uses.
+async fn remember(state: &Path, changes: Vec<Change>) {
+    let store::Opened { port, recovered, .. } = store::open(state, "local").await.expect("a state folder");
+    let (ledger, end) = Ledger::start::<SqlitePort>(port, recovered, Vec::new(), Arc::new(System));
+    ledger.commit(changes).await.expect("committed");
+    ledger.stop().await;
+    end.await.expect("the writer says how it ended").expect("in order");
+}
+
+async fn with_leases(leases: Vec<Lease>) -> Daemon {
+    let dir = tempfile::tempdir().expect("a folder");
+    remember(&dir.path().join("state"), leases.into_iter().map(|l| Change::LeaseGranted(Box::new(l))).collect()).await;
+    Daemon::on(dir, free_port()).await
+}
+
+/// Runs the command line against that daemon, beside it.
+async fn lanlord(daemon: &Daemon, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lanlord"));
+    command.arg("--socket").arg(daemon.state().join("api.sock")).args(arguments);
+    tokio::task::spawn_blocking(move || command.output().expect("it runs")).await.expect("no panic")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+const PHONE: [u8; 6] = [0x80, 0x5e, 0xc0, 0, 0, 1];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_takes_the_name_of_a_lease_and_the_list_says_so() {
+    let daemon = with_leases(vec![lease("10.77.0.100", PHONE, "pc")]).await;
+    let shown = daemon.get("/api/v1/leases/10.77.0.100").await.json();
+    assert_eq!(shown["fqdn"], "pc.home.arpa");
+    let made = lanlord(&daemon, &["host", "add", "pc", "--mac", "e=02:00:00:00:00:07"]).await;
+    let line = text(&made.stdout);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    assert!(line.starts_with("host pc is added as pc.home.arpa; e (02:00:00:00:00:07): 10.77.0."), "{line}");
+    let shown = daemon.get("/api/v1/leases").await.json();
+    assert_eq!(shown["items"][0]["fqdn"], serde_json::Value::Null, "{shown}");
+    assert_eq!(shown["items"][0]["name_note"], "pc.home.arpa: host pc");
+    let gone = lanlord(&daemon, &["host", "rm", "pc"]).await;
+    assert_eq!(text(&gone.stdout), "host pc is removed, with its addresses and names\n");
+    assert_eq!(daemon.get("/api/v1/leases/10.77.0.100").await.json()["fqdn"], "pc.home.arpa");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_line_says_what_is_missing_wrong_or_in_the_way() {
+    let daemon = with_leases(vec![lease("10.77.0.100", PHONE, "pc")]).await;
+    let missing = lanlord(&daemon, &["host", "rm", "nosuch"]).await;
+    assert_eq!(missing.status.code(), Some(3), "{}", text(&missing.stderr));
+    let group = lanlord(&daemon, &["host", "add", "x", "--mac", "e=ff:ff:ff:ff:ff:ff"]).await;
+    assert_eq!(group.status.code(), Some(2), "{}", text(&group.stderr));
+
+    let taken = lanlord(&daemon, &["reservation", "add", "--mac", "02:00:00:00:00:09", "--ip", "10.77.0.100"]).await;
+    assert!(taken.status.success());
+    assert!(
+        text(&taken.stderr).contains("10.77.0.100 is leased to 80:5e:c0:00:00:01 until "),
+        "{}",
+        text(&taken.stderr)
+    );
+    let own = lanlord(&daemon, &["reservation", "add", "--mac", "02:00:00:00:00:0a", "--name", "desk"]).await;
+    assert_eq!(text(&own.stderr), "");
+    let rival = lanlord(&daemon, &["reservation", "add", "--mac", "02:00:00:00:00:0b", "--name", "desk"]).await;
+    assert_eq!(rival.status.code(), Some(4));
+    assert!(text(&rival.stderr).contains("name desk is taken by 02000000000a"), "{}", text(&rival.stderr));
+
+    let reverse = lanlord(&daemon, &["dns", "query", "-x", "10.77.0.100"]).await;
+    assert!(text(&reverse.stdout).contains("pc.home.arpa"), "{}", text(&reverse.stdout));
+    assert_eq!(lanlord(&daemon, &["dns", "query", "-x", "pc"]).await.status.code(), Some(2));
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_with_a_group_address_is_refused() {
+    let daemon = Daemon::start().await;
+    let event = "<claws:event xmlns:claws=\"urn:openclaws:ns:claws:1\" xmlns:host=\"urn:openclaws:ns:host:1\" \
+         txid=\"0192f0c1-0000-7000-8000-000000000002\"><claws:source>x</claws:source><claws:identity>x</claws:identity>\
+         <host:add-host><host:hostname>pc</host:hostname><host:mac-addr>ff:ff:ff:ff:ff:ff</host:mac-addr></host:add-host>\
+         </claws:event>";
+    let head = format!(
+        "POST /claws/v1/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/xml\r\nPrefer: wait=5\r\nContent-Length: {}\r\n\r\n",
+        event.len()
+    );
+    let answer = daemon.try_send(&head, event.as_bytes()).await.expect("an answer");
+    assert_eq!(answer.status, 409, "{}", answer.body);
+    assert!(answer.body.contains("group or broadcast address"), "{}", answer.body);
+    assert_eq!(daemon.get("/api/v1/hosts").await.json()["total"], 0);
+    daemon.stop().await;
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_is_told_with_what_to_do() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("c.toml");
+    std::fs::write(&file, "").expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lanlord"));
+    let output = command.args(["serve", "--state", "/proc/nope", "--config"]).arg(file).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(7));
+    assert!(text(&output.stderr).contains("choose another with --state"), "{}", text(&output.stderr));
+}
