@@ -19,6 +19,7 @@ fn lease(ip: &str, mac: [u8; 6], name: &str) -> Lease {
     let now = System.wall();
     Lease {
         ip: ip.parse().expect("an address"),
+        delegated: None,
         network: "voice".to_owned(),
         subnet: "10.77.0.0/24".parse().expect("a prefix"),
         client: ClientKey::Hw(1, mac.to_vec()),
@@ -36,6 +37,7 @@ fn lease(ip: &str, mac: [u8; 6], name: &str) -> Lease {
         interface: "eth1".to_owned(),
         began: now,
         expires: now.plus(Duration::from_secs(3600)),
+        preferred: None,
         cause: Cause::New,
     }
 }

@@ -106,8 +106,12 @@ impl Leasing {
         let preferred = reservation.network.as_deref().and_then(|name| policy.by_name(name));
         let place = policy.by_address(ip, preferred)?;
         let lease = core.book.lease(place.network, ip)?;
-        let traits =
-            Traits { mac: lease.mac, client_id: lease.client_id.as_deref(), circuit_id: lease.circuit_id.as_deref() };
+        let traits = Traits {
+            mac: lease.mac,
+            client_id: lease.client_id.as_deref(),
+            circuit_id: lease.circuit_id.as_deref(),
+            remote_id: lease.remote_id.as_deref(),
+        };
         (!reserve::selects(reservation, traits)).then(|| lease.clone())
     }
 
