@@ -9,6 +9,17 @@ use std::path::Path;
 
 use world::World;
 
+/// Every scenario says which sentence of which RFC it shows.
+#[test]
+fn every_scenario_cites_a_section() {
+    let cites = regex::Regex::new(r"^# .*RFC \d+ §").expect("an expression");
+    for path in scenarios() {
+        let text = fs::read_to_string(&path).expect("a readable scenario");
+        let first = text.lines().next().unwrap_or_default();
+        assert!(cites.is_match(first), "{}: {first}", path.display());
+    }
+}
+
 /// Runs one file; every line that does not hold is reported.
 fn run(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).expect("a readable scenario");
@@ -27,14 +38,19 @@ fn run(path: &Path) -> Vec<String> {
     failures
 }
 
-#[test]
-fn every_scenario_holds() {
+fn scenarios() -> Vec<std::path::PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let mut files: Vec<_> =
         fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
     files.retain(|path| path.extension().is_some_and(|e| e == "dhcp"));
     files.sort();
-    assert!(files.len() >= 40, "only {} scenarios were found", files.len());
+    files
+}
+
+#[test]
+fn every_scenario_holds() {
+    let files = scenarios();
+    assert!(files.len() >= 75, "only {} scenarios were found", files.len());
     let failures: Vec<String> = files.iter().flat_map(|path| run(path)).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

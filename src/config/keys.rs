@@ -93,7 +93,8 @@ pub const KEYS: &[Key] = &[
         "network",
         "identify",
         "\"client_id\"",
-        "What a lease hangs on: \"client_id\" (default), or \"mac\" whatever the client says.",
+        "What a lease hangs on: \"client_id\" (default), \"mac\" whatever the client says, or \"both\" together where\n\
+         cloned machines share an identifier.",
     ),
     key(
         "network",
@@ -178,7 +179,12 @@ pub const KEYS: &[Key] = &[
     key("dhcp4", "enabled", "false", "Default false."),
     key("dhcp4", "port", "67", "UDP port of servers. Default 67."),
     key("dhcp4", "client_port", "68", "UDP port of clients. Default 68."),
-    key("dhcp4", "authoritative", "true", "Whether networks are authoritative if they do not say. Default true."),
+    key(
+        "dhcp4",
+        "authoritative",
+        "true",
+        "Whether networks are authoritative if they do not say: right where no other server answers. Default false.",
+    ),
     key("dhcp4", "lease_time", "\"12h\"", "Default 12 hours."),
     key("dhcp4", "min_lease_time", "\"10m\"", "The least that a client can ask for. Default 10 minutes."),
     key("dhcp4", "max_lease_time", "\"7d\"", "The most that a client can ask for. Default 7 days."),
@@ -190,6 +196,20 @@ pub const KEYS: &[Key] = &[
     key("dhcp4", "rapid_commit", "false", "Answer DISCOVER with option 80 by an ACK (RFC 4039). Default false."),
     key("dhcp4", "echo_client_id", "true", "Send option 61 back (RFC 6842). Default true."),
     key("dhcp4", "accept_bare_request", "false", "Serve a REQUEST that names no address at all. Default false."),
+    key("dhcp4", "bootp", "false", "Give clients of BOOTP (RFC 951) an address without end. Default false."),
+    key(
+        "dhcp4",
+        "leasequery",
+        "[\"10.77.0.2\"]",
+        "Relays that may ask who holds an address (LEASEQUERY, RFC 4388), by giaddr. Default: none.",
+    ),
+    key(
+        "dhcp4",
+        "one_lease_per_mac",
+        "false",
+        "A machine that comes back under another client identifier (boot ROM, then system) keeps its lease.\n\
+         Default false: each identifier has its own.",
+    ),
     key("dhcp4", "options", "{ \"domain-search\" = \"home.arpa\" }", "DHCPv4 options for all networks."),
     key("dns", "enabled", "true", "Default: true if the table [dns] stands in the file."),
     key(

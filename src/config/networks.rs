@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use super::raw::{At, Section};
 use super::services::{domain, lease_time};
+use crate::domain::dhcp::policy::Identify;
 use crate::domain::hex;
 use crate::domain::lease::ReservationKey;
 use crate::domain::net::Mac;
@@ -24,8 +25,8 @@ pub struct Network {
     pub vlan: Option<u16>,
     pub domain: String,
     pub authoritative: Option<bool>,
-    /// Leases hang on the hardware address whatever option 61 says.
-    pub by_mac: bool,
+    /// What a client's lease hangs on.
+    pub identify: Identify,
     pub trust_relay_info: bool,
     pub vendor_recipes: bool,
     pub ipv6_only: Option<u32>,
@@ -113,7 +114,8 @@ fn unique(section: &Section<'_>, seen: &mut HashMap<String, String>, key: &str, 
 }
 
 fn network(section: &Section<'_>, default_domain: &str) -> Network {
-    let identify = [("client_id", false), ("mac", true)];
+    let identify =
+        [("client_id", Identify::ClientId), ("mac", Identify::Mac), ("both", Identify::Both)];
     let mut network = Network {
         name: needed(section, "name").unwrap_or_default(),
         interface: interface(section),
@@ -121,7 +123,7 @@ fn network(section: &Section<'_>, default_domain: &str) -> Network {
         vlan: section.number("vlan", 1..=4094).and_then(|vlan| u16::try_from(vlan).ok()),
         domain: domain(section, "domain").unwrap_or_else(|| default_domain.to_owned()),
         authoritative: section.flag("authoritative"),
-        by_mac: section.choice("identify", &identify).unwrap_or(false),
+        identify: section.choice("identify", &identify).unwrap_or_default(),
         trust_relay_info: section.flag("trust_relay_info").unwrap_or(false),
         vendor_recipes: section.flag("vendor_recipes").unwrap_or(true),
         ipv6_only: section.number("ipv6_only", 300..=u64::from(u32::MAX)).and_then(|s| u32::try_from(s).ok()),
@@ -159,7 +161,7 @@ fn interface(section: &Section<'_>) -> Option<String> {
     Some(name.value)
 }
 
-fn ipv4s(section: &Section<'_>, key: &str) -> Vec<Ipv4Addr> {
+pub(super) fn ipv4s(section: &Section<'_>, key: &str) -> Vec<Ipv4Addr> {
     section.list::<Ipv4Addr>(key, IPV4).unwrap_or_default().into_iter().map(|at| at.value).collect()
 }
 

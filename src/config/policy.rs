@@ -10,7 +10,7 @@ use super::networks::{Network, Reservation, Subnet};
 use super::raw::{At, Document};
 use super::services::{Dhcp4, Dns, Provisioning};
 use crate::domain::dhcp::options;
-use crate::domain::dhcp::policy::{Identify, LeaseTimes, Policy, Pool, Rules, Setting, Value};
+use crate::domain::dhcp::policy::{LeaseTimes, Policy, Pool, Rules, Setting, Value};
 use crate::domain::dhcp::policy::{Network as Link, Subnet as Prefix};
 use crate::domain::dhcp::value;
 use crate::domain::lease::{Origin, Reservation as Reserved};
@@ -36,6 +36,9 @@ pub(super) fn read(
         accept_bare_request: dhcp4.accept_bare_request,
         echo_client_id: dhcp4.echo_client_id,
         rapid_commit: dhcp4.rapid_commit,
+        bootp: dhcp4.bootp,
+        leasequery: dhcp4.leasequery.clone(),
+        one_lease_per_mac: dhcp4.one_lease_per_mac,
         cache_fraction: dhcp4.cache_fraction,
         offer_hold: dhcp4.offer_hold,
         quarantine: dhcp4.quarantine,
@@ -76,7 +79,7 @@ fn link(doc: &Document<'_>, network: &Network, dhcp4: &Dhcp4, dns: &Dns) -> Link
         prefixes6: prefixes6.collect(),
         options: own,
         authoritative: network.authoritative.unwrap_or(dhcp4.authoritative),
-        identify: if network.by_mac { Identify::Mac } else { Identify::ClientId },
+        identify: network.identify,
         trusted: network.trust_relay_info,
         recipes: network.vendor_recipes,
         ipv6_only: network.ipv6_only,

@@ -64,6 +64,10 @@ pub struct Dhcp4 {
     pub rapid_commit: bool,
     pub echo_client_id: bool,
     pub accept_bare_request: bool,
+    pub bootp: bool,
+    /// Relays that may ask who holds what.
+    pub leasequery: Vec<Ipv4Addr>,
+    pub one_lease_per_mac: bool,
     /// Name or number, and value.
     pub options: Vec<(At<String>, At<String>)>,
 }
@@ -74,7 +78,7 @@ impl Default for Dhcp4 {
             enabled: false,
             port: 67,
             client_port: 68,
-            authoritative: true,
+            authoritative: false,
             lease_time: Duration::from_secs(12 * 3600),
             min_lease_time: Duration::from_secs(600),
             max_lease_time: Duration::from_secs(7 * 86_400),
@@ -86,6 +90,9 @@ impl Default for Dhcp4 {
             rapid_commit: false,
             echo_client_id: true,
             accept_bare_request: false,
+            bootp: false,
+            leasequery: Vec::new(),
+            one_lease_per_mac: false,
             options: Vec::new(),
         }
     }
@@ -225,6 +232,9 @@ pub(super) fn dhcp4(section: Option<Section<'_>>) -> Dhcp4 {
         rapid_commit: s.flag("rapid_commit").unwrap_or(d.rapid_commit),
         echo_client_id: s.flag("echo_client_id").unwrap_or(d.echo_client_id),
         accept_bare_request: s.flag("accept_bare_request").unwrap_or(d.accept_bare_request),
+        bootp: s.flag("bootp").unwrap_or(d.bootp),
+        leasequery: super::networks::ipv4s(&s, "leasequery"),
+        one_lease_per_mac: s.flag("one_lease_per_mac").unwrap_or(d.one_lease_per_mac),
         options: s.pairs("options"),
     };
     if dhcp4.min_lease_time > dhcp4.max_lease_time {

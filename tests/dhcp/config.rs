@@ -16,7 +16,11 @@ pub fn network(words: &Words<'_>) -> Network {
         relays: words.values("relay").map(ip).collect(),
         domain: words.value("domain").unwrap_or_default().to_owned(),
         authoritative: words.has("authoritative"),
-        identify: if words.value("identify") == Some("mac") { Identify::Mac } else { Identify::ClientId },
+        identify: match words.value("identify") {
+            Some("mac") => Identify::Mac,
+            Some("both") => Identify::Both,
+            _ => Identify::ClientId,
+        },
         trusted: words.has("trusted"),
         recipes: !words.has("no-recipes"),
         ipv6_only: words.value("ipv6-only").map(|n| n.parse().unwrap()),
@@ -122,6 +126,9 @@ pub fn rule(policy: &mut Policy, words: &Words<'_>) -> Step {
         match word.split_once('=').unwrap_or((word, "")) {
             ("rapid-commit", _) => policy.rules.rapid_commit = true,
             ("bare", _) => policy.rules.accept_bare_request = true,
+            ("bootp", _) => policy.rules.bootp = true,
+            ("one-per-mac", _) => policy.rules.one_lease_per_mac = true,
+            ("leasequery", relay) => policy.rules.leasequery.push(ip(relay)),
             ("no-echo", _) => policy.rules.echo_client_id = false,
             ("cache", part) => policy.rules.cache_fraction = part.parse().unwrap(),
             (other, _) => return Err(format!("no such rule: {other}")),

@@ -12,8 +12,8 @@ pub fn show(value: &[u8]) -> String {
 }
 
 pub fn kind(bytes: &[u8]) -> String {
-    let number = Packet::walk(bytes).ok().and_then(|p| p.option(53)?.first().copied());
-    let kind = number.and_then(Kind::of).map_or("nothing", Kind::name);
+    let number = Packet::walk(bytes).ok().map(|p| p.option(53).and_then(|v| v.first().copied()));
+    let kind = number.map_or("nothing", |n| n.map_or(Kind::Bootp.name(), |n| Kind::of(n).map_or("nothing", Kind::name)));
     kind.trim_start_matches("DHCP").to_owned()
 }
 
@@ -34,6 +34,10 @@ pub fn compare(packet: &Packet<'_>, bytes: &[u8], delivery: &Delivery, key: &str
         "siaddr" => packet.siaddr().to_string(),
         "giaddr" => packet.giaddr().to_string(),
         "flags" => packet.flags().to_string(),
+        "hops" => packet.hops().to_string(),
+        "secs" => packet.secs().to_string(),
+        "htype" => packet.htype().to_string(),
+        "chaddr" => show(packet.chaddr()),
         "file" => String::from_utf8_lossy(packet.file()).into_owned(),
         "from" => delivery.from.to_string(),
         "to" => to,
@@ -88,6 +92,8 @@ pub fn datagram(words: &Words<'_>, xid: u32) -> Result<Vec<u8>, String> {
         "DECLINE" => 4,
         "RELEASE" => 7,
         "INFORM" => 8,
+        "FORCERENEW" => 9,
+        "LEASEQUERY" => 10,
         "BOOTP" => 0,
         other => return Err(format!("no such message: {other}")),
     };
@@ -96,6 +102,8 @@ pub fn datagram(words: &Words<'_>, xid: u32) -> Result<Vec<u8>, String> {
     let hw = words.value("mac").map(|m| mac(m).0.to_vec()).unwrap_or_default();
     out[1] = words.value("htype").map_or(1, |n| n.parse().unwrap());
     out[2] = hw.len() as u8;
+    out[3] = words.value("hops").map_or(0, |n| n.parse().unwrap());
+    out[9] = words.value("secs").map_or(0, |n| n.parse().unwrap());
     out[4..8].copy_from_slice(&xid.to_be_bytes());
     if words.has("broadcast") {
         out[10] = 0x80;

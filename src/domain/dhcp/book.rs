@@ -15,6 +15,7 @@ use crate::domain::lease::{ClientKey, End, Lease};
 use crate::domain::net::Mac;
 use crate::domain::time::{Mono, Now, Wall};
 
+mod macs;
 mod moves;
 
 pub use moves::{Effect, Ticket};
@@ -32,6 +33,8 @@ struct Cell {
     lease: Option<Arc<Lease>>,
     /// When the lease ends, on the clock that does not step (DH-507).
     deadline: Mono,
+    /// When the lease was last written: when its client was heard of.
+    heard: Wall,
     offer: Option<(ClientKey, Mono)>,
     hold: Option<Hold>,
     /// When the last lease ended, and whose it was: the address is kept for them while others are free.
@@ -99,6 +102,7 @@ pub struct Book {
     offers: VecDeque<(Mono, usize, Ipv4Addr)>,
     held: Vec<(usize, Ipv4Addr)>,
     declines: HashMap<ClientKey, (Mono, u8)>,
+    macs: HashMap<Mac, Vec<(usize, Ipv4Addr)>>,
 }
 
 impl Book {
@@ -139,6 +143,7 @@ impl Book {
         next.held = self.held.iter().filter_map(|(n, ip)| Some((index(*n)?, *ip))).collect();
         next.declines = self.declines.clone();
         next.own = self.own.clone();
+        next.index_macs();
         next.refresh_all();
         next
     }
@@ -176,6 +181,24 @@ impl Book {
     pub fn lease_of(&self, network: usize, client: &ClientKey) -> Option<&Arc<Lease>> {
         let ip = self.nets.get(network)?.clients.get(client)?.lease?;
         self.lease(network, ip)
+    }
+
+    /// When the client of an active lease was last heard of: when it was granted or extended.
+    pub fn heard(&self, network: usize, ip: Ipv4Addr) -> Option<Wall> {
+        let cell = self.nets.get(network)?.cells.get(&ip)?;
+        cell.lease.as_ref().map(|_| cell.heard)
+    }
+
+    /// Seconds that an active lease still lasts, `u32::MAX` for one without end: by the clock that does not
+    /// step, and never longer than what is durable says.
+    pub fn left(&self, network: usize, ip: Ipv4Addr, now: Now) -> u32 {
+        let cell = self.nets.get(network).and_then(|net| net.cells.get(&ip));
+        let Some((cell, lease)) = cell.and_then(|cell| Some((cell, cell.lease.as_ref()?))) else { return 0 };
+        if lease.expires == Wall::NEVER {
+            return u32::MAX;
+        }
+        let left = cell.deadline.since(now.mono).min(lease.expires.since(now.wall));
+        u32::try_from(left.as_secs()).unwrap_or(u32::MAX - 1)
     }
 
     /// The address that this client was offered and did not take yet.

@@ -8,8 +8,7 @@ use crate::domain::dhcp::wire::{Encoded, Kind, Malformed};
 /// Metric, labels, value.
 pub type Rendered = Vec<(&'static str, Vec<(&'static str, &'static str)>, u64)>;
 
-const KINDS: [Kind; 8] =
-    [Kind::Discover, Kind::Offer, Kind::Request, Kind::Decline, Kind::Ack, Kind::Nak, Kind::Release, Kind::Inform];
+const KINDS: [Kind; Kind::ALL.len()] = Kind::ALL;
 const MALFORMED: [Malformed; 6] = [
     Malformed::Short,
     Malformed::Long,

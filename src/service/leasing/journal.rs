@@ -1,18 +1,19 @@
 //! One line a decision (DH-612), at most ten a second and cause; the rest becomes a count. What a client
 //! wrote is escaped.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::domain::change::Change;
 use crate::domain::dhcp::v4::{Decision, Outcome, Request, Silence};
 use crate::domain::dhcp::value::escape;
-use crate::domain::dhcp::wire::Kind;
+use crate::domain::dhcp::wire::{Kind, Reply};
 use crate::domain::time::Mono;
 
 /// Lines a second and cause (reliability reference, section 4).
 const LINES: u32 = 10;
-/// Causes: eight kinds of reply, and silences.
-const CAUSES: usize = 8 + Silence::ALL.len();
+/// Causes: kinds of reply, and silences.
+const CAUSES: usize = Kind::ALL.len() + Silence::ALL.len();
 
 /// Remembers what was written lately.
 #[derive(Debug, Default)]
@@ -29,7 +30,7 @@ impl Journal {
             }
             Outcome::Send(reply, _) => {
                 if let Some(left_out) = self.may(reply.kind as usize, now) {
-                    let ip = if reply.yiaddr.is_unspecified() { request.packet.ciaddr() } else { reply.yiaddr };
+                    let ip = concerned(request, reply);
                     let name = granted_name(decision);
                     let via = request.arrival.interface;
                     let (kind, mac) = (reply.kind.name(), who(request));
@@ -38,7 +39,7 @@ impl Journal {
             }
             Outcome::Silent(why) => {
                 if matches!(why, Silence::Done | Silence::PoolFull | Silence::Declines | Silence::NotOwner)
-                    && let Some(left_out) = self.may(8 + *why as usize, now)
+                    && let Some(left_out) = self.may(Kind::ALL.len() + *why as usize, now)
                 {
                     let (kind, mac, via) = (request.kind.name(), who(request), request.arrival.interface);
                     tracing::info!(left_out, reason = why.label(), "{kind} from {mac} via {via}");
@@ -58,6 +59,12 @@ impl Journal {
         *count += 1;
         (*count <= LINES).then_some(left_out)
     }
+}
+
+/// The address that a reply is about: granted, asked about, or the one that an INFORM came from.
+fn concerned(request: &Request<'_>, reply: &Reply) -> Ipv4Addr {
+    let addresses = [reply.yiaddr, reply.ciaddr, request.packet.ciaddr(), request.arrival.source];
+    addresses.into_iter().find(|ip| !ip.is_unspecified()).unwrap_or(Ipv4Addr::UNSPECIFIED)
 }
 
 fn who(request: &Request<'_>) -> String {

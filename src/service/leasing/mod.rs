@@ -199,7 +199,9 @@ impl Leasing {
         self.counters.received(request.kind);
         let mut core = self.core();
         let policy = core.book.policy().clone();
-        if let Ok(place) = request.place(&policy) {
+        // a query is of no client, and waits for none
+        let place = request.place(&policy).ok().filter(|_| request.kind != Kind::LeaseQuery);
+        if let Some(place) = place {
             let client = request.client_key(policy.networks[place.network].identify);
             let client = core.book.network_name(place.network).map(|name| (name, client));
             if let Some(found) = client.as_ref().and_then(|c| core.join(place.network, c, &request, datagram)) {

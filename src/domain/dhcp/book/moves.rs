@@ -153,7 +153,7 @@ impl Book {
     /// Takes in one change that was committed at `at`, at the moment `now`.
     pub fn apply(&mut self, change: &Change, at: Wall, now: Now) {
         match change {
-            Change::LeaseGranted(lease) => self.granted(lease, now),
+            Change::LeaseGranted(lease) => self.granted(lease, at, now),
             Change::LeaseEnded { network, ip: IpAddr::V4(ip), end } => self.ended(network, *ip, *end, at),
             Change::Quarantined { network, ip: IpAddr::V4(ip), until } => self.quarantine(network, *ip, *until),
             Change::ReservationPut(reservation) => {
@@ -176,12 +176,13 @@ impl Book {
         }
     }
 
-    fn granted(&mut self, lease: &Lease, now: Now) {
+    fn granted(&mut self, lease: &Lease, at: Wall, now: Now) {
         let IpAddr::V4(ip) = lease.ip else { return };
         let network = self.net_of(&lease.network);
         self.forget_past(network, ip);
         if let Some(old) = self.lease(network, ip).cloned() {
             self.expiries.remove(&(self.deadline(network, ip), network, ip));
+            self.forget_mac(network, &old);
             if old.client != lease.client {
                 self.clear_lease(network, &old.client, ip);
             }
@@ -201,6 +202,7 @@ impl Book {
         }
         let cell = self.nets[network].cells.entry(ip).or_default();
         cell.lease = Some(Arc::new(lease.clone()));
+        cell.heard = at;
         // whatever the wall clock does from here on, the lease lasts as long as it was given for
         cell.deadline = now.until(lease.expires);
         let deadline = cell.deadline;
@@ -210,6 +212,7 @@ impl Book {
         if lease.expires != Wall::NEVER {
             self.expiries.insert((deadline, network, ip));
         }
+        self.note_mac(network, lease);
         self.refresh(network, ip);
     }
 
@@ -232,6 +235,7 @@ impl Book {
         let Some(lease) = cell.lease.take() else { return };
         let deadline = cell.deadline;
         self.expiries.remove(&(deadline, network, ip));
+        self.forget_mac(network, &lease);
         self.clear_lease(network, &lease.client, ip);
         match end {
             End::Declined { until } => return self.quarantine_at(network, ip, until),

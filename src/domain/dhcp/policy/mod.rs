@@ -64,6 +64,12 @@ pub struct Rules {
     pub accept_bare_request: bool,
     /// Send option 61 back (RFC 6842).
     pub echo_client_id: bool,
+    /// Serve clients of BOOTP, whose messages have no option 53 (RFC 951).
+    pub bootp: bool,
+    /// Relays (giaddr) that may ask who holds what (RFC 4388).
+    pub leasequery: Vec<Ipv4Addr>,
+    /// A client that comes back under another identifier takes over the lease of its MAC (DH-222).
+    pub one_lease_per_mac: bool,
     /// Answer DISCOVER with option 80 by an ACK (RFC 4039).
     pub rapid_commit: bool,
     /// A renewal within this part of the lease's time writes nothing (DH-215).
@@ -81,6 +87,9 @@ impl Default for Rules {
         Rules {
             accept_bare_request: false,
             echo_client_id: true,
+            bootp: false,
+            leasequery: Vec::new(),
+            one_lease_per_mac: false,
             rapid_commit: false,
             cache_fraction: 0.1,
             offer_hold: Duration::from_secs(30),

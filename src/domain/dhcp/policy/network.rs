@@ -43,6 +43,8 @@ pub enum Identify {
     ClientId,
     /// The hardware address, whatever option 61 says: PXE ROM and system share one lease (DH-222).
     Mac,
+    /// Both together: machines that were cloned with one client identifier are still told apart.
+    Both,
 }
 
 /// One prefix of a link.

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use super::{Case, Decision, Silence};
 use crate::domain::dhcp::book::Effect;
 use crate::domain::dhcp::wire::code;
-use crate::domain::lease::Cause;
+use crate::domain::lease::{Cause, Lease, ReservationKey};
 
 impl Case<'_> {
     pub(super) fn discover(&self) -> Decision {
@@ -29,7 +29,7 @@ impl Case<'_> {
     }
 
     /// DH-202: reservation, current lease, soft offer, last lease, option 50, next free.
-    fn choose(&self) -> Option<Ipv4Addr> {
+    pub(super) fn choose(&self) -> Option<Ipv4Addr> {
         let (book, network, client) = (self.facts.book, self.place.network, self.client());
         if let Some(ip) = self.reserved_ip().filter(|ip| self.grantable(*ip)) {
             return Some(ip);
@@ -38,7 +38,7 @@ impl Case<'_> {
             std::net::IpAddr::V4(ip) => Some(ip),
             std::net::IpAddr::V6(_) => None,
         });
-        let known = [current, book.offer_of(network, &client), book.past_of(network, &client)];
+        let known = [current, self.of_same_mac(), book.offer_of(network, &client), book.past_of(network, &client)];
         let wished = self.request.packet.ip(code::REQUESTED_IP);
         let wishes = known.into_iter().chain([wished]).flatten();
         wishes.into_iter().find(|ip| self.grantable(*ip)).or_else(|| self.newcomer())
@@ -65,12 +65,33 @@ impl Case<'_> {
         self.facts.book.available(self.place.network, ip, &self.client(), self.traits())
     }
 
+    /// DH-222: the address that this hardware holds under another identifier, where it may hold one only.
+    fn of_same_mac(&self) -> Option<Ipv4Addr> {
+        let mac = self.request.mac.filter(|_| self.policy.rules.one_lease_per_mac)?;
+        let held = self.facts.book.leases_of_mac(mac).into_iter().find(|(n, _)| *n == self.place.network)?;
+        if let std::net::IpAddr::V4(ip) = held.1.ip { Some(ip) } else { None }
+    }
+
     /// DH-222: a reservation by MAC holds for every client identifier of that MAC, so the boot ROM's lease
-    /// passes to the system that it started.
+    /// passes to the system that it started; with `one_lease_per_mac` any lease does. A reservation by relay
+    /// port passes to whatever stands at that port now.
     pub(super) fn takes_over(&self, ip: Ipv4Addr) -> bool {
         let (book, network) = (self.facts.book, self.place.network);
         let Some(lease) = book.lease(network, ip) else { return false };
-        let same = lease.mac.is_some() && lease.mac == self.request.mac && self.reserved_ip() == Some(ip);
-        same && !book.is_address_pending(network, ip) && !book.is_pending(network, &lease.client)
+        let reserved = self.reserved_ip() == Some(ip);
+        let same_mac = lease.mac.is_some() && lease.mac == self.request.mac;
+        let by_mac = same_mac && (reserved || self.policy.rules.one_lease_per_mac);
+        let by_port = reserved && self.at_port_of(lease);
+        (by_mac || by_port) && !book.is_address_pending(network, ip) && !book.is_pending(network, &lease.client)
+    }
+
+    /// True if the lease was granted at the relay port that this client's reservation is for.
+    fn at_port_of(&self, lease: &Lease) -> bool {
+        let circuit = self.traits().circuit_id;
+        let reserved = |circuit: &[u8]| {
+            let key = ReservationKey::CircuitId(circuit.to_vec());
+            self.reserved.as_ref().is_some_and(|reservation| reservation.keys.contains(&key))
+        };
+        circuit.is_some_and(|circuit| lease.circuit_id.as_deref() == Some(circuit) && reserved(circuit))
     }
 }

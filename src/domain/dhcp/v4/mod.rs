@@ -1,8 +1,12 @@
 //! DHCPv4 (RFC 2131): a datagram becomes a [`Request`], [`decide`] says what follows. Owns every rule of
 //! the exchange; refuses to send, to commit and to look at a clock.
 
+/// BOOTP: requests without option 53.
+mod bootp;
 /// DISCOVER: which address.
 mod discover;
+/// LEASEQUERY: who holds what.
+mod leasequery;
 /// DECLINE, RELEASE, INFORM.
 mod others;
 /// Replies: options by precedence, who they go to.
@@ -84,11 +88,13 @@ pub enum Silence {
     Declines,
     NoAddress,
     Unexpected,
+    /// A LEASEQUERY of somebody whom the configuration does not name.
+    NotAllowed,
 }
 
 impl Silence {
     /// All of them, for the metrics.
-    pub const ALL: [Silence; 13] = [
+    pub const ALL: [Silence; 14] = [
         Silence::Done,
         Silence::NoSubnet,
         Silence::NotForUs,
@@ -102,6 +108,7 @@ impl Silence {
         Silence::Declines,
         Silence::NoAddress,
         Silence::Unexpected,
+        Silence::NotAllowed,
     ];
 
     /// The label of the metric.
@@ -120,6 +127,7 @@ impl Silence {
             Silence::Declines => "too-many-declines",
             Silence::NoAddress => "no-address",
             Silence::Unexpected => "unexpected-type",
+            Silence::NotAllowed => "not-allowed",
         }
     }
 }
@@ -166,6 +174,12 @@ struct Case<'a> {
 
 /// What to do about a request. Pure, but for the name that `facts.names` notes as taken.
 pub fn decide(request: &Request<'_>, facts: &Facts<'_>, policy: &Policy, now: Now) -> Decision {
+    match request.kind {
+        Kind::LeaseQuery => return leasequery::answer(request, facts, policy, now),
+        // DH-101: no option 53
+        Kind::Bootp if !policy.rules.bootp => return Decision::silent(Silence::NoType),
+        _ => {}
+    }
     let place = match request.place(policy) {
         Ok(place) => place,
         Err(why) => return Decision::silent(why),
@@ -181,6 +195,10 @@ pub fn decide(request: &Request<'_>, facts: &Facts<'_>, policy: &Policy, now: No
         Kind::Decline => case.decline(),
         Kind::Release => case.release(),
         Kind::Inform => case.inform(),
+        Kind::Bootp => case.bootp(),
         Kind::Offer | Kind::Ack | Kind::Nak => Decision::silent(Silence::Unexpected),
+        Kind::LeaseQuery | Kind::LeaseUnassigned | Kind::LeaseUnknown | Kind::LeaseActive => {
+            Decision::silent(Silence::Unexpected)
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use super::bootp::is_dhcp_only;
 use super::{Case, Decision, Delivery, Target};
 use crate::domain::dhcp::policy::{Place, Placeholders, Recipe, Setting};
 use crate::domain::dhcp::value;
@@ -43,11 +44,15 @@ impl Case<'_> {
         fqdn: Option<&str>,
         rapid: bool,
     ) -> (Reply, Delivery) {
-        let mut reply = self.granting(Kind::Ack, ip, place, seconds);
+        let kind = if self.request.kind == Kind::Bootp { Kind::Bootp } else { Kind::Ack };
+        let mut reply = self.granting(kind, ip, place, seconds);
         reply.ciaddr = self.request.packet.ciaddr();
         self.add_fqdn(&mut reply, Some(fqdn));
         if rapid {
             reply.options.push((code::RAPID_COMMIT, Vec::new()));
+        }
+        if kind == Kind::Bootp {
+            reply.options.retain(|(code, _)| !is_dhcp_only(*code));
         }
         self.addressed(reply)
     }

@@ -53,14 +53,17 @@ impl<'a> Request<'a> {
         }
         let kind = match packet.option(code::TYPE).as_deref() {
             Some([number]) => Kind::of(*number).ok_or(Silence::Unexpected)?,
-            _ => return Err(Silence::NoType),
+            Some(_) => return Err(Silence::NoType),
+            None => Kind::Bootp,
         };
         let client_id = packet.option(code::CLIENT_ID).filter(|id| !id.is_empty());
         let chaddr = packet.chaddr();
         let nil = chaddr.iter().all(|b| *b == 0);
         let group = packet.htype() == 1 && chaddr.first().is_some_and(|b| b & 1 == 1);
         // DH-225: a nil address names nobody; a group address only with option 61
-        if client_id.is_none() && (nil || group) || packet.htype() == 1 && nil {
+        let nobody = client_id.is_none() && (nil || group) || packet.htype() == 1 && nil;
+        // RFC 4388 §6.2: a query by address or identifier leaves the hardware address empty
+        if nobody && kind != Kind::LeaseQuery {
             return Err(Silence::NoClient);
         }
         let mac = <[u8; 6]>::try_from(chaddr).ok().filter(|_| packet.htype() == 1).map(Mac);
@@ -95,11 +98,13 @@ impl<'a> Request<'a> {
 
     /// What a lease hangs on (DH-221).
     pub fn client_key(&self, identify: Identify) -> ClientKey {
-        let hw = || ClientKey::Hw(self.packet.htype(), self.packet.chaddr().to_vec());
+        let chaddr = self.packet.chaddr();
         match (&self.client_id, identify) {
             (Some(id), Identify::ClientId) => ClientKey::Id(id.to_vec()),
-            (Some(id), Identify::Mac) if self.packet.chaddr().is_empty() => ClientKey::Id(id.to_vec()),
-            _ => hw(),
+            // who has no hardware address (IPoIB) is known by its identifier alone
+            (Some(id), _) if chaddr.is_empty() => ClientKey::Id(id.to_vec()),
+            (Some(id), Identify::Both) => ClientKey::Id([id, chaddr].concat()),
+            _ => ClientKey::Hw(self.packet.htype(), chaddr.to_vec()),
         }
     }
 
@@ -178,9 +183,14 @@ impl<'a> super::Case<'a> {
         self.request.traits(self.policy, self.place.network)
     }
 
-    /// True if option 54, where given, means us.
+    /// True if option 54, where given, means us. RFC 5107 §4: also what a relay had us called when the lease
+    /// was granted, for a message that comes without its option 82.
     pub(super) fn names_us(&self, server: Ipv4Addr) -> bool {
+        let lease = self.facts.book.lease_of(self.place.network, &self.client());
+        let info = lease.and_then(|lease| lease.relay_info.as_deref());
+        let stored = info.and_then(|info| relay::address(info, relay::sub::SERVER_ID_OVERRIDE));
         server == self.server_id
+            || stored == Some(server)
             || server == self.request.arrival.local
             || self.policy.subnet(self.place).server_id == Some(server)
             || self.facts.book.is_own(server)

@@ -7,7 +7,7 @@ use super::{Case, Decision, Silence};
 use crate::domain::change::Change;
 use crate::domain::dhcp::book::Effect;
 use crate::domain::dhcp::policy::{Network, Place};
-use crate::domain::dhcp::wire::{code, relay};
+use crate::domain::dhcp::wire::{Kind, code, relay};
 use crate::domain::dns::naming::NameRequest;
 use crate::domain::lease::{Cause, End, Lease};
 use crate::domain::time::Wall;
@@ -25,11 +25,19 @@ impl Case<'_> {
             return self.selecting(server, wanted.or(ciaddr));
         }
         match (ciaddr, wanted) {
-            (Some(ip), _) if self.request.arrival.unicast() && !self.request.relayed() => self.renewing(ip),
+            (Some(ip), _) if self.sent_unicast() => self.renewing(ip),
             (Some(ip), _) => self.rebinding(ip),
             (None, Some(ip)) => self.init_reboot(ip),
             (None, None) => self.bare(),
         }
+    }
+
+    /// RFC 5010 §4: behind a relay only its flags tell RENEWING from REBINDING.
+    fn sent_unicast(&self) -> bool {
+        if !self.request.relayed() {
+            return self.request.arrival.unicast();
+        }
+        self.request.relay_info.as_deref().and_then(relay::sent_unicast) == Some(true)
     }
 
     fn selecting(&self, server: Ipv4Addr, wanted: Option<Ipv4Addr>) -> Decision {
@@ -125,9 +133,8 @@ impl Case<'_> {
         let same = current.filter(|lease| lease.ip == IpAddr::V4(ip));
         let seconds = self.seconds(place);
         let lease = self.lease(ip, place, seconds, cause, same.map(|lease| lease.as_ref()));
-        if let Some(kept) = same.filter(|old| self.is_fresh(old, &lease, seconds)) {
-            let left = u32::try_from(kept.expires.since(self.now.wall).as_secs()).unwrap_or(INFINITE);
-            let left = if kept.expires == Wall::NEVER { INFINITE } else { left };
+        let left = self.facts.book.left(network, ip, self.now);
+        if let Some(kept) = same.filter(|old| self.is_fresh(old, &lease, seconds, left)) {
             return Decision::send(self.ack(ip, place, left, kept.fqdn.as_deref(), rapid));
         }
         let ended = |ip: IpAddr| Change::LeaseEnded {
@@ -146,6 +153,9 @@ impl Case<'_> {
 
     /// DH-214: option 51 is a hint within the bounds of the subnet.
     pub(super) fn seconds(&self, place: Place) -> u32 {
+        if self.request.kind == Kind::Bootp {
+            return INFINITE;
+        }
         let times = self.policy.times(place);
         match self.request.packet.u32(code::LEASE_TIME).unwrap_or(times.default) {
             INFINITE if times.infinite => INFINITE,
@@ -154,11 +164,13 @@ impl Case<'_> {
     }
 
     /// DH-215: true if what is durable says all of this already and is hardly older.
-    fn is_fresh(&self, old: &Lease, new: &Lease, seconds: u32) -> bool {
+    fn is_fresh(&self, old: &Lease, new: &Lease, seconds: u32, left: u32) -> bool {
         let unchanged = Lease { expires: old.expires, cause: old.cause, ..new.clone() } == *old;
-        let left = old.expires.since(self.now.wall).as_secs_f64();
-        let enough = left >= f64::from(seconds) * (1.0 - self.policy.rules.cache_fraction);
-        unchanged && (old.expires == new.expires || new.expires != Wall::NEVER && enough && left <= f64::from(seconds))
+        let durable = old.expires.since(self.now.wall).as_secs();
+        let enough = f64::from(left) >= f64::from(seconds) * (1.0 - self.policy.rules.cache_fraction);
+        // after a step of the wall clock what is durable says something else: it is written again
+        let plausible = enough && left <= seconds && durable <= u64::from(seconds);
+        unchanged && (old.expires == new.expires || new.expires != Wall::NEVER && plausible)
     }
 
     /// The lease as it will stand. What a renewal does not say again stays as it was (DH-206).

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::{COOKIE, HEADER, Kind, MIN_REPLY, code, relay};
+use super::{BOOTP_VENDOR, COOKIE, HEADER, Kind, MIN_REPLY, code, relay};
 
 /// Octets of IP and UDP header in front of a message.
 const IP_UDP: usize = 28;
@@ -80,7 +80,11 @@ pub fn encode(reply: &Reply, mtu: usize, out: &mut Vec<u8>) -> Encoded {
     header(reply, out);
     let order = order(reply);
     let mut report = Encoded::default();
-    let room = budget(reply.max_size, mtu) - HEADER - 1;
+    let room = match (reply.kind, reply.max_size) {
+        // RFC 951 §3: a client of BOOTP reads the vendor area only, unless it says that it takes more
+        (Kind::Bootp, None) => BOOTP_VENDOR - COOKIE.len() - 1,
+        (_, max_size) => budget(max_size, mtu) - HEADER - 1,
+    };
     let total = 3 + order.iter().map(|i| size(&reply.options[*i].1)).sum::<usize>();
     let info = reply.relay_info.as_deref().unwrap_or_default();
     let info_size = info.len() + 2 * relay::instances(info).len();
@@ -90,7 +94,9 @@ pub fn encode(reply: &Reply, mtu: usize, out: &mut Vec<u8>) -> Encoded {
     report.relay_info_dropped = !info.is_empty() && !info_fits;
     let room = if info_fits { room - info_size } else { room };
 
-    out.extend([code::TYPE, 1, reply.kind.number()]);
+    if reply.kind != Kind::Bootp {
+        out.extend([code::TYPE, 1, reply.kind.number()]);
+    }
     if total <= room {
         order.iter().for_each(|i| put(out, reply.options[*i].0, &reply.options[*i].1));
     } else {
@@ -148,8 +154,10 @@ fn order(reply: &Reply) -> Vec<usize> {
 /// those that the client asked for last first.
 fn overloaded(reply: &Reply, order: &[usize], room: usize, out: &mut Vec<u8>, report: &mut Encoded) {
     let mut main = room.saturating_sub(3 + 3); // 53 and 52
-    let mut file = if reply.file.is_empty() { 127 } else { 0 };
-    let mut sname = if reply.sname.is_empty() { 63 } else { 0 };
+    // option 52 belongs to DHCP: BOOTP cannot overload
+    let dhcp = reply.kind != Kind::Bootp;
+    let mut file = if dhcp && reply.file.is_empty() { 127 } else { 0 };
+    let mut sname = if dhcp && reply.sname.is_empty() { 63 } else { 0 };
     let mut places = vec![Place::Nowhere; reply.options.len()];
     let (first, then): (Vec<usize>, Vec<usize>) = order.iter().partition(|i| vital(reply.options[**i].0));
     for i in first.into_iter().chain(then) {

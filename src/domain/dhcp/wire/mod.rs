@@ -19,6 +19,8 @@ pub const COOKIE: [u8; 4] = [99, 130, 83, 99];
 pub const MIN_REPLY: usize = 300;
 /// Largest datagram that is looked at (reliability reference, section 4).
 pub const MAX_DATAGRAM: usize = 1500;
+/// The `vend` area of BOOTP (RFC 951): what its clients read of a reply.
+pub const BOOTP_VENDOR: usize = 64;
 /// The broadcast bit of `flags` (RFC 2131 §2).
 pub const BROADCAST: u16 = 0x8000;
 
@@ -50,6 +52,10 @@ pub mod code {
     pub const RAPID_COMMIT: u8 = 80;
     pub const FQDN: u8 = 81;
     pub const RELAY_INFO: u8 = 82;
+    /// RFC 4388 §6.1: seconds since the client was last heard of.
+    pub const LAST_TRANSACTION: u8 = 91;
+    /// RFC 4388 §6.1: all addresses of the client.
+    pub const ASSOCIATED_IP: u8 = 92;
     pub const PXE_UUID: u8 = 97;
     pub const IPV6_ONLY: u8 = 108;
     pub const SUBNET_SELECTION: u8 = 118;
@@ -60,7 +66,7 @@ pub mod code {
     pub const END: u8 = 255;
 }
 
-/// Option 53.
+/// Option 53; and BOOTP, which has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     Discover,
@@ -71,18 +77,46 @@ pub enum Kind {
     Nak,
     Release,
     Inform,
+    /// RFC 4388: a relay or concentrator asks who holds an address.
+    LeaseQuery,
+    LeaseUnassigned,
+    LeaseUnknown,
+    LeaseActive,
+    /// A message without option 53 (RFC 951), either way.
+    Bootp,
 }
 
 impl Kind {
-    /// The message type of that number, if the server has any use for it.
+    /// All of them, each at its own index.
+    pub const ALL: [Kind; 13] = [
+        Kind::Discover,
+        Kind::Offer,
+        Kind::Request,
+        Kind::Decline,
+        Kind::Ack,
+        Kind::Nak,
+        Kind::Release,
+        Kind::Inform,
+        Kind::LeaseQuery,
+        Kind::LeaseUnassigned,
+        Kind::LeaseUnknown,
+        Kind::LeaseActive,
+        Kind::Bootp,
+    ];
+
+    /// The message type of that number, if the server has any use for it. FORCERENEW (9) is a server's
+    /// word to its clients: received, it means nothing.
     pub fn of(number: u8) -> Option<Kind> {
-        use Kind::*;
-        [Discover, Offer, Request, Decline, Ack, Nak, Release, Inform].get(usize::from(number).wrapping_sub(1)).copied()
+        Kind::ALL.into_iter().find(|kind| number != 0 && kind.number() == number)
     }
 
-    /// Its number in option 53.
+    /// Its number in option 53; 0 for BOOTP, which has none.
     pub fn number(self) -> u8 {
-        self as u8 + 1
+        match self {
+            Kind::Bootp => 0,
+            Kind::LeaseQuery | Kind::LeaseUnassigned | Kind::LeaseUnknown | Kind::LeaseActive => self as u8 + 2,
+            _ => self as u8 + 1,
+        }
     }
 
     /// As people write it, e.g. `DHCPDISCOVER`; also the label of the metrics.
@@ -96,6 +130,28 @@ impl Kind {
             Kind::Nak => "DHCPNAK",
             Kind::Release => "DHCPRELEASE",
             Kind::Inform => "DHCPINFORM",
+            Kind::LeaseQuery => "DHCPLEASEQUERY",
+            Kind::LeaseUnassigned => "DHCPLEASEUNASSIGNED",
+            Kind::LeaseUnknown => "DHCPLEASEUNKNOWN",
+            Kind::LeaseActive => "DHCPLEASEACTIVE",
+            Kind::Bootp => "BOOTP",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 2132 §9.6, RFC 4388 §6.1.
+    #[test]
+    fn message_types_have_their_numbers() {
+        let numbers: Vec<u8> = Kind::ALL.iter().map(|kind| kind.number()).collect();
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 0]);
+        for (at, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, at);
+            assert!(kind == Kind::Bootp || Kind::of(kind.number()) == Some(kind));
+        }
+        assert_eq!((Kind::of(0), Kind::of(9), Kind::of(14)), (None, None, None));
     }
 }

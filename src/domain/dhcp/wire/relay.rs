@@ -9,6 +9,8 @@ pub mod sub {
     /// RFC 3527.
     pub const LINK_SELECTION: u8 = 5;
     pub const SUBSCRIBER_ID: u8 = 6;
+    /// RFC 5010.
+    pub const FLAGS: u8 = 10;
     /// RFC 5107.
     pub const SERVER_ID_OVERRIDE: u8 = 11;
     /// RFC 8357.
@@ -24,6 +26,12 @@ pub fn value(info: &[u8], wanted: u8) -> Option<&[u8]> {
 pub fn address(info: &[u8], wanted: u8) -> Option<Ipv4Addr> {
     let value: [u8; 4] = value(info, wanted)?.try_into().ok()?;
     Some(Ipv4Addr::from(value))
+}
+
+/// RFC 5010 §4: what the relay says of how the client sent its message: `true` for unicast. `None` if it
+/// says nothing.
+pub fn sent_unicast(info: &[u8]) -> Option<bool> {
+    value(info, sub::FLAGS)?.first().map(|flags| flags & 0x80 != 0)
 }
 
 /// Whole sub-options with their headers, in order.

@@ -246,3 +246,20 @@ proptest! {
         }
     }
 }
+
+/// RFC 951 §3, RFC 1534 §2: no option 53, nothing beyond the vendor area, no overload.
+#[test]
+fn a_bootp_reply_fits_the_vendor_area_of_64_octets() {
+    let options = [(54, vec![1; 4]), (1, vec![255; 4]), (3, vec![1; 4]), (15, vec![b'd'; 60]), (6, vec![9; 8])];
+    let mut reply = ack(options.to_vec(), &[]);
+    reply.kind = Kind::Bootp;
+    let (bytes, report) = encoded(&reply);
+    assert_eq!(bytes.len(), 300);
+    let last = bytes.iter().rposition(|b| *b != 0).unwrap();
+    assert!(last < 240 - 4 + BOOTP_VENDOR);
+    assert_eq!(codes(&bytes), [54, 1, 3, 6]);
+    assert_eq!(report.dropped, [15]);
+    reply.max_size = Some(576);
+    let (bytes, report) = encoded(&reply);
+    assert_eq!((codes(&bytes), report.dropped), (vec![54, 1, 3, 6, 15], Vec::new()));
+}
