@@ -114,8 +114,7 @@ fn unique(section: &Section<'_>, seen: &mut HashMap<String, String>, key: &str, 
 }
 
 fn network(section: &Section<'_>, default_domain: &str) -> Network {
-    let identify =
-        [("client_id", Identify::ClientId), ("mac", Identify::Mac), ("both", Identify::Both)];
+    let identify = [("client_id", Identify::ClientId), ("mac", Identify::Mac), ("both", Identify::Both)];
     let mut network = Network {
         name: needed(section, "name").unwrap_or_default(),
         interface: interface(section),

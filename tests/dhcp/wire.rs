@@ -13,7 +13,8 @@ pub fn show(value: &[u8]) -> String {
 
 pub fn kind(bytes: &[u8]) -> String {
     let number = Packet::walk(bytes).ok().map(|p| p.option(53).and_then(|v| v.first().copied()));
-    let kind = number.map_or("nothing", |n| n.map_or(Kind::Bootp.name(), |n| Kind::of(n).map_or("nothing", Kind::name)));
+    let kind =
+        number.map_or("nothing", |n| n.map_or(Kind::Bootp.name(), |n| Kind::of(n).map_or("nothing", Kind::name)));
     kind.trim_start_matches("DHCP").to_owned()
 }
 
