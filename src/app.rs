@@ -113,6 +113,8 @@ impl App {
             tracing::error!("{finding}");
             services.health.set("state", State::Degraded(finding.clone()));
         }
+        // until every shell has said that it starts: the API listens before them
+        services.health.set("daemon", State::Starting);
         let (ledger, writer) = Ledger::start::<SqlitePort>(port, recovered, services.views(), clock.clone());
         services.attach(&ledger);
         services.health.set("ledger", State::Works);
@@ -148,6 +150,7 @@ impl App {
         let socket = options.socket.clone().or_else(|| config.server.socket.clone());
         shells.api(clock.clone(), socket.unwrap_or_else(|| options.state.join("api.sock")));
         let resolvers = shells.start(replies, clock.clone());
+        services.health.set("daemon", State::Works);
         publish_metrics(&ledger, &services, resolvers);
         start_watchdog(&ledger, &intake, &tracker);
         tracker.spawn(reload_on_signal(

@@ -15,6 +15,7 @@ use super::{keep_trying, settings};
 use crate::config::Config;
 use crate::net::{LinkWatch, Links};
 use crate::server::dns::{Counters, Dns, Settings};
+use crate::service::health::State;
 
 /// What every listener is made of.
 #[derive(Clone)]
@@ -33,6 +34,13 @@ struct Listener {
 }
 
 impl Resolvers {
+    /// Puts the listeners of now on the board, before any has spoken: nobody may find us ready without them.
+    pub fn announce(&self) {
+        for address in addresses(&self.config, &self.links.links()) {
+            self.services.health.set(&part(SocketAddr::new(address, self.config.dns.port)), State::Starting);
+        }
+    }
+
     /// Keeps a listener on each address of ours until `cancel`.
     pub async fn follow(self, cancel: CancellationToken) {
         let mut open: HashMap<IpAddr, Listener> = HashMap::new();
@@ -78,7 +86,7 @@ impl Resolvers {
     }
 
     async fn serve(&self, address: SocketAddr, stop: CancellationToken) {
-        let (part, tasks) = (format!("dns {address}"), TaskTracker::new());
+        let (part, tasks) = (part(address), TaskTracker::new());
         let settings = settings(&self.config, address, self.counters.clone());
         let health = &self.services.health;
         let start = || std::future::ready(Dns::start(&settings, self.services.naming.clone(), &tasks, &stop));
@@ -89,6 +97,11 @@ impl Resolvers {
         tasks.close();
         tasks.wait().await;
     }
+}
+
+/// What the board calls the listener of one address.
+fn part(address: SocketAddr) -> String {
+    format!("dns {address}")
 }
 
 /// The configured addresses, or the loopback and our own on the networks.

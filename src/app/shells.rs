@@ -73,6 +73,10 @@ impl Shells<'_> {
         let (leasing, links) = (self.services.leasing.clone(), self.links.clone());
         let (health, cancel) = (self.services.health.clone(), self.intake.clone());
         health.set("dhcp4", State::Starting);
+        // before the part as a whole works: nobody may find us ready while a socket is not bound yet
+        for interface in &shell_settings.interfaces {
+            health.set(&format!("dhcp4 {interface}"), State::Starting);
+        }
         self.tracker.spawn(async move {
             let usable = || async move { Udp::send_only(port).and_then(|_| Frames::open()).map(drop) };
             if keep_trying("dhcp4", &health, &cancel, links.changes(), usable).await.is_none() {
@@ -109,6 +113,7 @@ impl Shells<'_> {
             links: self.links.clone(),
             counters,
         };
+        resolvers.announce();
         self.tracker.spawn(resolvers.follow(self.intake.clone()));
     }
 
