@@ -34,6 +34,8 @@ demo:
 # The tests at full size. Each bound can be set from outside.
 soak: export SEEDS ?= 20000
 soak: export KILLS ?= 1000
+soak: export SWEEP ?= 65536
+soak: export TIMING ?= 10000
 soak: export RACE ?= 10000
 soak: export POINTS ?= 10000
 soak: export TEST_SECONDS ?= 86400

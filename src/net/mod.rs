@@ -26,6 +26,8 @@
 //!
 //! Cancel safety: `receive` and `send` may be dropped at any await; a dropped `send` keeps what was not sent.
 
+/// Waiting for an exact time.
+pub mod alarm;
 /// Many datagrams per system call: buffers, control messages, the unsafe code.
 #[allow(unsafe_code)]
 pub mod batch;

@@ -39,7 +39,9 @@ impl Provisioning {
             Ok(bytes) => {
                 let decision = Decision::Served { template: route.file.template.clone(), bytes: bytes.len() };
                 let etag = hex::write(&Sha256::digest(&bytes)[..16]);
-                (FileReply::File(Served { bytes: bytes.into(), etag, media: route.file.media.clone() }), decision)
+                let modified = self.revisions.date(case.name.bytes(), &etag, case.now);
+                let media = route.file.media.clone();
+                (FileReply::File(Served { bytes: bytes.into(), etag, media, modified }), decision)
             }
             Err(why) => {
                 tracing::warn!(%why, plugin = %route.plugin.id, "a file could not be rendered");

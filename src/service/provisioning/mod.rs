@@ -40,12 +40,15 @@ mod lease;
 pub mod memory;
 /// The question and the answer.
 pub mod request;
+/// Since when files are what they are.
+mod revisions;
 #[cfg(test)]
 mod tests;
 
 use counters::Counters;
 use memory::{Pending, Remembered, Unidentified};
 pub use request::{Attribution, Decision, FileReply, FileRequest, Protocol, Reason, Served, Trace};
+use revisions::Revisions;
 
 /// Attempts to write an update down while others change the same device.
 const ATTEMPTS: usize = 4;
@@ -107,6 +110,7 @@ pub struct Provisioning {
     clock: Arc<dyn Clock>,
     random: Random,
     remembered: Remembered,
+    revisions: Revisions,
     counters: Counters,
     /// Set once the ledger runs: leases are followed from then on.
     following: OnceLock<()>,
@@ -153,6 +157,7 @@ impl Provisioning {
             clock,
             random,
             remembered: Remembered::default(),
+            revisions: Revisions::default(),
             counters: Counters::default(),
             following: OnceLock::new(),
             made: Mutex::default(),

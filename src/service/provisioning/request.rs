@@ -32,6 +32,8 @@ pub struct Served {
     pub etag: String,
     /// `Content-Type` without charset.
     pub media: String,
+    /// Seconds since 1970 of their last change, once it can be told from the next one.
+    pub modified: Option<i64>,
 }
 
 /// The answer.

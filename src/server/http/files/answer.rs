@@ -3,22 +3,29 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::time::{Duration, UNIX_EPOCH};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH,
-    IF_RANGE, RANGE, RETRY_AFTER, USER_AGENT,
+    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, RETRY_AFTER, USER_AGENT,
 };
 use hyper::http::HeaderValue;
 use hyper::{Method, Request, Response, StatusCode};
 use ipnet::IpNet;
+use tokio::time::Instant;
 
 use super::Shop;
+use crate::net::alarm;
 use crate::service::provisioning::{FileReply, FileRequest, Protocol, Served};
 
 /// Longest request path; more is 414.
 const PATH_BYTES: usize = 2048;
+
+/// A denial leaves this long after its request came, whatever was looked at in between: its time must not
+/// tell what its bytes do not (SE-11). Many times what the looking takes.
+const DENIAL: Duration = Duration::from_millis(5);
 
 /// The two ends of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -51,10 +58,14 @@ pub(super) async fn answer(shop: &Shop, ends: Ends, request: Request<Incoming>) 
         query: request.uri().query().map(|q| q.as_bytes().to_vec()),
         user_agent: request.headers().get(USER_AGENT).map(|v| v.as_bytes().to_vec()),
     };
+    let began = Instant::now();
     let head = *request.method() == Method::HEAD;
     match shop.phones.serve(asked).await {
         FileReply::File(file) => serve(request.headers(), &file, head),
-        FileReply::NotFound => plain(StatusCode::NOT_FOUND, "not found\n"),
+        FileReply::NotFound => {
+            alarm::sleep_until(began + DENIAL).await;
+            plain(StatusCode::NOT_FOUND, "not found\n")
+        }
         FileReply::Failed => plain(StatusCode::INTERNAL_SERVER_ERROR, "failed\n"),
         FileReply::Busy => {
             let mut reply = plain(StatusCode::SERVICE_UNAVAILABLE, "busy\n");
@@ -81,7 +92,15 @@ fn serve(headers: &HeaderMap, file: &Served, head: bool) -> Reply {
         }
     };
     put(&mut reply, ETAG, &etag);
-    if headers.get(IF_NONE_MATCH).is_some_and(|v| matches(v, &etag)) {
+    if let Some(modified) = file.modified.and_then(|seconds| u64::try_from(seconds).ok()) {
+        put(&mut reply, LAST_MODIFIED, &httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(modified)));
+    }
+    let unchanged = match headers.get(IF_NONE_MATCH) {
+        Some(tags) => matches(tags, &etag),
+        // RFC 9110 §13.1.3: looked at only without If-None-Match; what is no date is passed over.
+        None => headers.get(IF_MODIFIED_SINCE).is_some_and(|date| unchanged_since(date, file.modified)),
+    };
+    if unchanged {
         *reply.status_mut() = StatusCode::NOT_MODIFIED;
         return reply;
     }
@@ -115,6 +134,13 @@ fn serve(headers: &HeaderMap, file: &Served, head: bool) -> Reply {
 fn matches(header: &HeaderValue, etag: &str) -> bool {
     let Ok(text) = header.to_str() else { return false };
     text.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
+/// True if these bytes were served at `date` already.
+fn unchanged_since(date: &HeaderValue, modified: Option<i64>) -> bool {
+    let Some(since) = date.to_str().ok().and_then(|text| httpdate::parse_http_date(text).ok()) else { return false };
+    let seconds = since.duration_since(UNIX_EPOCH).ok().and_then(|s| i64::try_from(s.as_secs()).ok());
+    modified.zip(seconds).is_some_and(|(modified, since)| modified <= since)
 }
 
 enum Wanted {
