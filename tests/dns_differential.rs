@@ -89,7 +89,7 @@ impl Nsd {
         let d = dir.display();
         let mut config = format!(
             "server:\n  ip-address: 127.0.0.1@{}\n  username: \"\"\n  zonesdir: \"{d}\"\n  database: \"\"\n  \
-             pidfile: \"\"\n  xfrdfile: \"{d}/xfrd\"\n  zonelistfile: \"{d}/list\"\n  logfile: \"{d}/log\"\n  \
+             pidfile: \"\"\n  xfrdfile: \"{d}/xfrd\"\n  xfrdir: \"{d}\"\n  zonelistfile: \"{d}/list\"\n  logfile: \"{d}/log\"\n  \
              rrl-ratelimit: 0\n  minimal-responses: no\n  server-count: 1\nremote-control:\n  control-enable: no\n",
             address.port()
         );

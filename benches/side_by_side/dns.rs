@@ -110,7 +110,7 @@ fn start_nsd(lan: &Lan, dir: &Path) -> Result<Server> {
     std::fs::write(
         dir.join("nsd.conf"),
         format!(
-            "server:\n  server-count: 1\n  ip-address: {SERVER}\n  username: \"\"\n  chroot: \"\"\n  zonesdir: \"{d}\"\n  pidfile: \"{d}/pid\"\n  database: \"\"\n  xfrdfile: \"{d}/xfrd\"\n  zonelistfile: \"{d}/zones\"\n  rrl-ratelimit: 0\n  rrl-whitelist-ratelimit: 0\nremote-control:\n  control-enable: no\nzone:\n  name: bench.test\n  zonefile: bench.test.zone\n"
+            "server:\n  server-count: 1\n  ip-address: {SERVER}\n  username: \"\"\n  chroot: \"\"\n  zonesdir: \"{d}\"\n  pidfile: \"{d}/pid\"\n  database: \"\"\n  xfrdfile: \"{d}/xfrd\"\n  xfrdir: \"{d}\"\n  zonelistfile: \"{d}/zones\"\n  rrl-ratelimit: 0\n  rrl-whitelist-ratelimit: 0\nremote-control:\n  control-enable: no\nzone:\n  name: bench.test\n  zonefile: bench.test.zone\n"
         ),
     )?;
     lan.serve("nsd", &dir.join("out.log"), Some(SERVER_CORE), &["nsd", "-d", "-c", &format!("{d}/nsd.conf")])
