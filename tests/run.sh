@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make test`: formatting, lints, every cargo test (unit, property, scenario, golden, simulation, lab, API), the
-# package under a booted systemd, the demo.
+# licences of what is linked in, the package under a booted systemd, the demo.
 # A failing step does not hide the next ones. The last line counts: "N passed, N failed".
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -43,6 +43,7 @@ cargo_tests() {
 
 step format 60 cargo fmt --check
 step lints 1800 cargo clippy --locked --all-targets -- -D warnings
+step licences 1800 packaging/deny.sh
 cargo_tests
 step package 1800 packaging/test.sh
 step demo 300 env ONCE=1 demo/demo.sh
