@@ -12,7 +12,7 @@ set -euo pipefail
 BUILD=(gcc libc6-dev make git ca-certificates)
 LAN=(iproute2 procps util-linux "busybox|busybox-static" udhcpc isc-dhcp-client dhcpcd-base isc-dhcp-relay
   tftp-hpa bind9-dnsutils curl iputils-ping python3 jq)
-LAB=(systemd strace nsd dnsmasq-base chromium chromium-driver fonts-dejavu-core)
+LAB=(systemd ndisc6 wide-dhcpv6-client strace nsd dnsmasq-base chromium chromium-driver fonts-dejavu-core)
 DEB=(dpkg-dev)
 MACHINE=(mmdebstrap systemd-container)
 BENCH=(kea-dhcp4-server kea-admin dnsmasq-base nsd dnsperf)

@@ -26,6 +26,8 @@ use crate::store::history::SqliteHistory;
 use crate::store::ledger::WriterEnd;
 use crate::store::{self, Ledger, OpenError, SqlitePort};
 
+/// Router advertisements.
+mod announce;
 /// REST, page and bus on their listeners.
 mod api;
 /// Our own addresses, and who hears of them.
@@ -149,7 +151,7 @@ impl App {
         let shells = Shells { config: &config, services: &services, links: &links, intake: &intake, tracker: &tracker };
         let socket = options.socket.clone().or_else(|| config.server.socket.clone());
         shells.api(clock.clone(), socket.unwrap_or_else(|| options.state.join("api.sock")));
-        let resolvers = shells.start(replies, clock.clone());
+        let resolvers = shells.start(replies, clock.clone(), ledger.clone());
         services.health.set("daemon", State::Works);
         publish_metrics(&ledger, &services, resolvers);
         start_watchdog(&ledger, &intake, &tracker);
@@ -268,6 +270,7 @@ fn reload(file: &Path, first: &Config, services: &Services, now: crate::domain::
     let plugins = services::load_plugins(&config.provisioning.plugins, &services.health);
     services.leasing.reload(settings::policy(&config, &plugins));
     services.phones.reload(plugins);
+    services.announced.send_replace(settings::radv(&config));
     services.naming.set_reservations(&config.policy.reservations, now);
     let zones = services.naming.reload(now);
     if zones.is_ok() {

@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::{AppError, settings};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -12,6 +14,7 @@ use crate::domain::dns::zonefile::Severity;
 use crate::domain::phone::lint;
 use crate::domain::phone::plugin::Plugin;
 use crate::net::Links;
+use crate::server::radv;
 use crate::service::access::{Access, Random};
 use crate::service::bindings::Bindings;
 use crate::service::bus::builtin::{AddressModule, Enricher, NameModule, ZoneRule};
@@ -39,6 +42,8 @@ pub(super) struct Services {
     pub phones: Arc<Provisioning>,
     pub hosts: Hosts,
     pub bus: Bus,
+    /// What is said by router advertisements, to their shell.
+    pub announced: Arc<watch::Sender<Vec<radv::Served>>>,
 }
 
 /// What services are made of.
@@ -81,7 +86,10 @@ impl Services {
         let bus = bus(config, &leasing, &naming, &hosts, &clock, &random);
         let access = Access::new(clock, random);
         let events = Events::new(history);
-        Ok((Services { health, access, events, bindings, leasing, naming, devices, phones, hosts, bus }, replies))
+        let announced = Arc::new(watch::Sender::new(settings::radv(config)));
+        let services =
+            Services { health, access, events, bindings, leasing, naming, devices, phones, hosts, bus, announced };
+        Ok((services, replies))
     }
 
     /// Their read sides.

@@ -2,16 +2,19 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use crate::config::claws::{BusCredential, BusModule, Otherwise, Role};
-use crate::config::{AutoCreate, Config};
+use crate::config::{AutoCreate, Config, Network};
 use crate::domain::claws::access::{Namespaces, Patterns};
 use crate::domain::claws::merge::OnConflict;
 use crate::domain::claws::transaction;
 use crate::domain::dhcp::policy::Policy;
 use crate::domain::phone;
 use crate::domain::phone::plugin::Plugin;
+use crate::domain::ra::{Flags, Prefix};
 use crate::net::Links;
-use crate::server::dhcp4;
+use crate::server::{dhcp4, radv};
 use crate::service::{bus, naming, provisioning};
 
 /// DHCP: what the networks say, and the recipes of the phones' plugins if there is somebody to serve them.
@@ -173,4 +176,29 @@ pub(super) fn dhcp4(config: &Config) -> dhcp4::Settings {
         server_port: config.dhcp4.port,
         client_port: config.dhcp4.client_port,
     }
+}
+
+/// What is said on which interface by router advertisements.
+pub(super) fn radv(config: &Config) -> Vec<radv::Served> {
+    config.networks.iter().filter_map(|network| announced(config, network)).collect()
+}
+
+fn announced(config: &Config, network: &Network) -> Option<radv::Served> {
+    let ra = network.ra.as_ref().filter(|ra| ra.enabled)?;
+    let mut said = ra.said.clone();
+    said.flags = Flags::default();
+    let nets = network.subnets.iter().filter_map(|s| if let IpNet::V6(net) = s.prefix { Some(net) } else { None });
+    said.prefixes = nets
+        .map(|net| Prefix {
+            net,
+            on_link: ra.on_link,
+            // RFC 4862 §5.5.3 d: hosts make addresses of 64 bits only
+            autonomous: ra.autonomous.unwrap_or(net.prefix_len() == 64),
+            valid: ra.valid,
+            preferred: ra.preferred,
+        })
+        .collect();
+    let own_dns = ra.own_dns && config.dns.enabled;
+    let known = ra.known_routers.clone();
+    Some(radv::Served { interface: network.interface.clone()?, said, own_dns, known })
 }

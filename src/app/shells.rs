@@ -16,6 +16,7 @@ use crate::net::{Frames, LinkWatch, Udp};
 use crate::server::{dhcp4, dns, http::files, neighbours, tftp};
 use crate::service::health::State;
 use crate::service::leasing::Replies;
+use crate::store::Ledger;
 
 /// How often the board hears how the interfaces fare.
 const TICK: Duration = Duration::from_millis(50);
@@ -33,8 +34,9 @@ pub(super) struct Shells<'a> {
 
 impl Shells<'_> {
     /// Starts what the configuration turns on; gives the counters of DNS.
-    pub fn start(&self, replies: Replies, clock: Arc<dyn Clock>) -> Arc<dns::Counters> {
-        self.own(clock);
+    pub fn start(&self, replies: Replies, clock: Arc<dyn Clock>, ledger: Ledger) -> Arc<dns::Counters> {
+        self.own(clock.clone());
+        self.radv(clock, ledger);
         self.neighbours();
         if self.config.dhcp4.enabled {
             self.dhcp4(replies);

@@ -24,6 +24,8 @@ pub mod plugins;
 mod policy;
 /// What is wrong, where, and what to do.
 pub mod problem;
+/// Router advertisements.
+pub mod ra;
 /// Sections, keys and scalars with their places.
 pub mod raw;
 /// The daemon itself and its protocols.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::ra::{self, Ra};
 use super::raw::{At, Section};
 use super::services::{domain, lease_time};
 use crate::domain::dhcp::policy::Identify;
@@ -32,6 +33,8 @@ pub struct Network {
     pub ipv6_only: Option<u32>,
     /// Name or number, and value.
     pub options: Vec<(At<String>, At<String>)>,
+    /// Router advertisements, if the file has the table.
+    pub ra: Option<Ra>,
     pub subnets: Vec<Subnet>,
     pub reservations: Vec<Reservation>,
 }
@@ -129,6 +132,7 @@ fn network(section: &Section<'_>, default_domain: &str) -> Network {
         options: section.pairs("options"),
         ..Network::default()
     };
+    network.ra = ra::read(section, &network.domain);
     for below in section.tables("subnet", "network.subnet") {
         network.subnets.extend(subnet(&below, &network.subnets));
     }

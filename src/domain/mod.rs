@@ -21,5 +21,7 @@ pub mod lease;
 pub mod net;
 /// Phones: from the bytes of a request to the bytes of a file.
 pub mod phone;
+/// Router advertisements.
+pub mod ra;
 /// Wall and monotonic time as values.
 pub mod time;

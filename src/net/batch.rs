@@ -12,7 +12,7 @@ use crate::domain::net::Mac;
 
 /// Datagrams per system call, at most.
 pub const BATCH: usize = 64;
-/// Room for one IPV6_PKTINFO (or IP_PKTINFO) and its header, in eight-octet words.
+/// Room for IPV6_PKTINFO (or IP_PKTINFO) and IPV6_HOPLIMIT with their headers, in eight-octet words.
 const CONTROL_WORDS: usize = 8;
 
 /// A received datagram, borrowed from its [`Inbox`].
@@ -28,6 +28,8 @@ pub struct Datagram<'a> {
     pub ifindex: u32,
     /// It was longer than the buffer: `bytes` is only its beginning.
     pub truncated: bool,
+    /// Its hop limit, from sockets that ask for it.
+    pub hops: Option<u8>,
 }
 
 #[derive(Clone, Copy)]
@@ -38,6 +40,7 @@ struct Meta {
     local: Option<IpAddr>,
     ifindex: u32,
     truncated: bool,
+    hops: Option<u8>,
 }
 
 /// Room for a batch of received datagrams; reused from call to call.
@@ -64,6 +67,7 @@ impl Inbox {
             local: m.local,
             ifindex: m.ifindex,
             truncated: m.truncated,
+            hops: m.hops,
         })
     }
 
@@ -112,6 +116,7 @@ impl Inbox {
                 local: None,
                 ifindex: 0,
                 truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+                hops: None,
             };
             if let Some(source) = read_name(&names[i]) {
                 meta.len = (header.msg_len as usize).min(self.size);
@@ -164,6 +169,12 @@ fn read_pktinfo(header: &libc::msghdr, meta: &mut Meta) {
                 meta.ifindex = info.ipi6_ifindex as u32;
                 meta.destination = Some(ip.into());
                 meta.local = (!ip.is_multicast()).then_some(ip.into());
+            }
+            if (c.cmsg_level, c.cmsg_type) == (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT)
+                && room >= size_of::<libc::c_int>()
+            {
+                let hops = libc::CMSG_DATA(at).cast::<libc::c_int>().read_unaligned();
+                meta.hops = u8::try_from(hops).ok();
             }
             at = libc::CMSG_NXTHDR(header, at);
         }

@@ -1,5 +1,5 @@
 //! Sockets: the only module that speaks to the kernel's network API, and the only one with unsafe code
-//! (in [`batch`], around `recvmmsg`, `sendmmsg` and their control messages).
+//! (in [`batch`], around `recvmmsg`, `sendmmsg` and their control messages; in [`icmp6`], for one socket option).
 //!
 //! Owns descriptors, addresses, interface facts. Refuses to know a protocol above UDP: it moves bytes.
 //!
@@ -33,16 +33,22 @@ pub mod alarm;
 pub mod batch;
 /// IPv4 datagrams to a hardware address: AF_PACKET, own IP and UDP headers.
 pub mod frames;
+/// Neighbour discovery, as routers speak it.
+pub mod icmp6;
 /// Interfaces and their addresses, followed through rtnetlink.
 pub mod links;
 /// The kernel's neighbour table, followed through rtnetlink.
 pub mod neighbours;
+/// Serving an interface whenever it is there.
+pub mod presence;
 /// UDP sockets for DHCP, DNS and TFTP.
 pub mod udp;
 
 pub use batch::{BATCH, Datagram, Inbox, Outbox, Sent};
 pub use frames::Frames;
+pub use icmp6::Icmp6;
 pub use links::{Link, LinkWatch, Links};
+pub use presence::{Place, Presence};
 pub use udp::Udp;
 
 use std::io;
@@ -72,6 +78,11 @@ pub enum NetError {
 }
 
 impl NetError {
+    /// A socket of that interface can receive no more.
+    pub fn receiving(interface: &str) -> impl FnOnce(io::Error) -> NetError {
+        NetError::io(format!("receive on {interface}"))
+    }
+
     fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> NetError {
         let doing = doing.into();
         move |source| NetError::Io { doing, source }

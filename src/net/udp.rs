@@ -1,7 +1,7 @@
 //! UDP sockets that tell where a datagram was sent to, and let the answer leave from there.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -14,6 +14,9 @@ use super::batch::{Inbox, Outbox, Sent};
 
 /// Socket buffers of DHCP sockets: thousands of phones that power up at once.
 const DHCP_BUFFER: usize = 4 << 20;
+/// RFC 9915 §7.1: All_DHCP_Relay_Agents_and_Servers, and All_DHCP_Servers, which relays may use.
+const ALL_RELAYS_AND_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
+const ALL_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 1, 3);
 
 /// A non-blocking UDP socket with packet information on.
 pub struct Udp {
@@ -38,14 +41,41 @@ impl Udp {
     /// A socket on 0.0.0.0:`port` that receives nothing: its datagrams follow the routing table, whichever
     /// interface that leads to (DH-211: answers to relays).
     pub fn send_only(port: u16) -> Result<Udp, NetError> {
-        let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        Udp::deaf(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+    }
+
+    /// The same on [::]:`port`.
+    pub fn send_only6(port: u16) -> Result<Udp, NetError> {
+        Udp::deaf(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))
+    }
+
+    fn deaf(address: SocketAddr) -> Result<Udp, NetError> {
         let socket = open(address, DHCP_BUFFER)?;
         let doing = || NetError::io(format!("set up {address}/udp for sending"));
         // BPF `ret #0`: drop whatever arrives, before it is queued
         socket.attach_filter(&[SockFilter::new(0x06, 0, 0, 0)]).map_err(doing())?;
         socket.set_reuse_address(true).map_err(doing())?;
-        socket.set_broadcast(true).map_err(doing())?;
+        if address.is_ipv4() {
+            socket.set_broadcast(true).map_err(doing())?;
+        }
         bind(&socket, address, None)?;
+        Udp::register(socket, address)
+    }
+
+    /// The DHCPv6 socket of one served interface (DH-806): [::]:`port`, bound to the device, a member of the
+    /// groups of servers there. Its own multicast does not come back.
+    pub fn dhcp6(interface: &str, index: u32, port: u16) -> Result<Udp, NetError> {
+        let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        let socket = open(address, DHCP_BUFFER)?;
+        bind_device(&socket, interface)?;
+        let doing = || NetError::io(format!("set up {address}/udp on {interface}"));
+        // beside our own send_only socket; strangers are looked for by claim() at start
+        socket.set_reuse_address(true).map_err(doing())?;
+        socket.set_multicast_loop_v6(false).map_err(doing())?;
+        for group in [ALL_RELAYS_AND_SERVERS, ALL_SERVERS] {
+            socket.join_multicast_v6(&group, index).map_err(doing())?;
+        }
+        bind(&socket, address, Some(interface))?;
         Udp::register(socket, address)
     }
 
@@ -78,15 +108,7 @@ impl Udp {
     /// Waits for datagrams and takes as many as there are and fit. Never `Ok(0)`. An error that the network
     /// reported for an earlier answer (such as port unreachable) is passed over.
     pub async fn receive(&self, inbox: &mut Inbox) -> io::Result<usize> {
-        loop {
-            self.socket.readable().await?;
-            match self.socket.try_io(Interest::READABLE, || inbox.fill(self.socket.as_raw_fd())) {
-                Ok(0) => {}
-                Ok(n) => return Ok(n),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock || is_echo(&e) => {}
-                Err(e) => return Err(e),
-            }
-        }
+        receive(&self.socket, inbox).await
     }
 
     /// Sends all of `out`, waiting while the socket's buffer is full.
@@ -96,13 +118,7 @@ impl Udp {
 
     /// Sends what the socket takes now and drops the rest, counting it as failed.
     pub fn send_now(&self, out: &mut Outbox) -> Sent {
-        let mut report = Sent::default();
-        if let Err(e) = out.flush(self.socket.as_raw_fd(), &mut report) {
-            report.failed += out.len();
-            report.last_error = Some(e);
-            out.clear();
-        }
-        report
+        send_now(&self.socket, out)
     }
 
     fn register(socket: Socket, address: SocketAddr) -> Result<Udp, NetError> {
@@ -121,6 +137,28 @@ pub fn claim(address: SocketAddr, interface: Option<&str>) -> Result<SocketAddr,
     bind(&socket, address, interface)?;
     let bound = socket.local_addr().map_err(NetError::io(format!("read the address of {address}/udp")))?;
     Ok(bound.as_socket().unwrap_or(address))
+}
+
+pub(super) async fn receive(socket: &UdpSocket, inbox: &mut Inbox) -> io::Result<usize> {
+    loop {
+        socket.readable().await?;
+        match socket.try_io(Interest::READABLE, || inbox.fill(socket.as_raw_fd())) {
+            Ok(0) => {}
+            Ok(n) => return Ok(n),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock || is_echo(&e) => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+pub(super) fn send_now(socket: &UdpSocket, out: &mut Outbox) -> Sent {
+    let mut report = Sent::default();
+    if let Err(e) = out.flush(socket.as_raw_fd(), &mut report) {
+        report.failed += out.len();
+        report.last_error = Some(e);
+        out.clear();
+    }
+    report
 }
 
 pub(super) async fn send_all(socket: &UdpSocket, out: &mut Outbox) -> Sent {
@@ -162,7 +200,7 @@ fn open(address: SocketAddr, buffer: usize) -> Result<Socket, NetError> {
     Ok(socket)
 }
 
-fn bind_device(socket: &Socket, interface: &str) -> Result<(), NetError> {
+pub(super) fn bind_device(socket: &Socket, interface: &str) -> Result<(), NetError> {
     socket.bind_device(Some(interface.as_bytes())).map_err(|e| match e.raw_os_error() {
         Some(libc::ENODEV) => NetError::NoInterface(interface.to_owned()),
         _ => NetError::io(format!("bind to interface {interface}"))(e),

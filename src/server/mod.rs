@@ -10,5 +10,7 @@ pub mod dns;
 pub mod http;
 /// The mirror of the kernel's neighbour table.
 pub mod neighbours;
+/// Router advertisements.
+pub mod radv;
 /// TFTP: phone files.
 pub mod tftp;

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::space::{Lab, Process, SERVER, wait};
@@ -101,6 +102,14 @@ impl<'a> Daemon<'a> {
     /// As a power cut.
     pub fn kill(&mut self) {
         self.process.take().expect("it runs").kill();
+    }
+
+    /// Has it take over another configuration.
+    pub fn reload(&self, config: &str) {
+        fs::write(self.lab.dir().join("lanlord.toml"), config).expect("the configuration");
+        let before = self.log().matches("the configuration was loaded again").count();
+        self.process.as_ref().expect("it runs").signal(Signal::SIGHUP);
+        self.until("the reload", |d| d.log().matches("the configuration was loaded again").count() > before);
     }
 
     /// What it has written to its log.

@@ -13,5 +13,6 @@ mod clients;
 mod crowd;
 mod kernel;
 mod race;
+mod radv;
 mod rules;
 mod story;

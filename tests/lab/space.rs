@@ -95,6 +95,42 @@ impl Lab {
         lab
     }
 
+    /// The lab with IPv6 besides: fd77::/64 at the bridge, fd78::/64 behind the relay. Hosts take addresses from
+    /// router advertisements; the server and the relay have theirs at once.
+    ///
+    /// ```text
+    /// srv eth0 fd77::1    relay eth0 fd77::2, eth1 fd78::1
+    /// ```
+    pub fn up6() -> Lab {
+        let lab = Lab::up();
+        for name in NAMES.into_iter().filter(|name| *name != "sw") {
+            let routes = ["srv", "relay"].contains(&name);
+            // addresses of clients are tried for duplicates as everywhere, but not for a second
+            lab.sysctl(name, "ipv6/conf/default/accept_dad", if routes { "0" } else { "1" });
+            lab.sysctl(name, "ipv6/conf/default/accept_ra", if routes { "0" } else { "1" });
+            for interface in if name == "relay" { &["eth0", "eth1"][..] } else { &["eth0"] } {
+                lab.sysctl(name, &format!("ipv6/conf/{interface}/accept_dad"), if routes { "0" } else { "1" });
+                lab.sysctl(name, &format!("ipv6/conf/{interface}/accept_ra"), if routes { "0" } else { "1" });
+                lab.sysctl(name, &format!("ipv6/conf/{interface}/router_solicitation_delay"), "0");
+            }
+            if routes {
+                lab.sysctl(name, "ipv6/conf/all/forwarding", "1");
+                lab.enable6(name);
+            }
+        }
+        lab.address("srv", "eth0", "fd77::1/64");
+        lab.address("relay", "eth0", "fd77::2/64");
+        lab.address("relay", "eth1", "fd78::1/64");
+        ip(&["-n", &lab.ns("srv"), "-6", "route", "add", "fd78::/64", "via", "fd77::2"]);
+        lab
+    }
+
+    /// Turns IPv6 on in a namespace: its interfaces get link-local addresses, and ask for routers.
+    pub fn enable6(&self, name: &str) {
+        self.sysctl(name, "ipv6/conf/all/disable_ipv6", "0");
+        self.sysctl(name, "ipv6/conf/default/disable_ipv6", "0");
+    }
+
     /// Takes the network card out of a namespace.
     pub fn unplug(&self, name: &str) {
         ip(&["-n", &self.ns("sw"), "link", "del", &format!("p-{name}")]);
@@ -138,7 +174,7 @@ impl Lab {
         ip(&[&["-n", &self.ns(name)], arguments].concat())
     }
 
-    fn sysctl(&self, name: &str, key: &str, value: &str) {
+    pub fn sysctl(&self, name: &str, key: &str, value: &str) {
         let path = format!("/proc/sys/net/{key}");
         self.inside(name, || fs::write(&path, value)).unwrap_or_else(|e| panic!("{path}: {e}"));
     }
