@@ -94,3 +94,34 @@ fn dhcrelay_gets_its_option_82_back() {
     client.release();
     daemon.until("the lease is gone", |d| d.leased().is_empty());
 }
+
+/// Two relays one after the other: the first one's address stays in giaddr, its reply comes straight back to it, and
+/// each option 82 that was added on the way is returned.
+#[test]
+fn two_relays_one_after_the_other_serve_a_client() {
+    need(&[("dhcrelay", "isc-dhcp-relay")]);
+    let lab = Lab::up();
+    lab.second_hop();
+    let daemon = Daemon::start(&lab, &config(LEASE));
+    let near = ["dhcrelay", "-4", "-d", "-a", "-m", "append", "-id", "eth1", "-iu", "eth0", SERVER];
+    let far = ["dhcrelay", "-4", "-d", "-a", "-m", "append", "-id", "eth1", "-iu", "eth2", "10.79.0.1"];
+    let _near = lab.start("dhcrelay-near", "c3", &near);
+    let _far = lab.start("dhcrelay-far", "relay", &far);
+    let mut tap = Wire::open(&lab, "c3");
+    let mut client = Client::start(&lab, Kind::Dhclient, "far", "faraway", &[]);
+    let got = client.bound();
+    assert!(got.ip.starts_with("10.78.0.") && got.router == "10.78.0.1", "{got:?}");
+    assert_eq!(daemon.leased(), [got.ip.as_str()]);
+    assert_eq!(resolve(&lab, "far", "faraway.home.arpa"), [got.ip()]);
+    let (mut hops, end) = (0, now() + Duration::from_secs(1));
+    while let Some(packet) = tap.receive(end) {
+        let Some(m) = Message::parse(&packet.payload).filter(|m| m.op == 1 && packet.to.0.to_string() == SERVER) else {
+            continue;
+        };
+        assert_eq!(m.giaddr.to_string(), "10.78.0.1", "the first relay's");
+        hops = hops.max(m.hops);
+    }
+    assert_eq!(hops, 2, "both relays have counted themselves");
+    client.release();
+    daemon.until("the lease is gone", |d| d.leased().is_empty());
+}

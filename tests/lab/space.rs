@@ -125,6 +125,26 @@ impl Lab {
         lab
     }
 
+    /// Puts c3 between the relay and the server, for relays in a row:
+    ///
+    /// ```text
+    /// srv 10.77.0.1 -- eth0 10.77.0.3 c3 eth1 10.79.0.1 -- eth2 10.79.0.2 relay eth1 10.78.0.1 -- far
+    /// ```
+    pub fn second_hop(&self) {
+        let (relay, c3) = (self.ns("relay"), self.ns("c3"));
+        ip(&["-n", &relay, "link", "add", "eth2", "type", "veth", "peer", "name", "eth1", "netns", &c3]);
+        ip(&["-n", &relay, "link", "set", "eth2", "up"]);
+        ip(&["-n", &c3, "link", "set", "eth1", "up"]);
+        self.address("c3", "eth0", "10.77.0.3/16");
+        self.address("c3", "eth1", "10.79.0.1/24");
+        self.address("relay", "eth2", "10.79.0.2/24");
+        self.sysctl("c3", "ipv4/ip_forward", "1");
+        self.sysctl("relay", "ipv4/conf/all/rp_filter", "0");
+        ip(&["-n", &self.ns("srv"), "route", "replace", "10.78.0.0/24", "via", "10.77.0.3"]);
+        ip(&["-n", &c3, "route", "add", "10.78.0.0/24", "via", "10.79.0.2"]);
+        ip(&["-n", &relay, "route", "add", "10.77.0.1/32", "via", "10.79.0.1"]);
+    }
+
     /// Turns IPv6 on in a namespace: its interfaces get link-local addresses, and ask for routers.
     pub fn enable6(&self, name: &str) {
         self.sysctl(name, "ipv6/conf/all/disable_ipv6", "0");
