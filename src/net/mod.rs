@@ -48,7 +48,7 @@ pub use batch::{BATCH, Datagram, Inbox, Outbox, Sent};
 pub use frames::Frames;
 pub use icmp6::Icmp6;
 pub use links::{Link, LinkWatch, Links};
-pub use presence::{Place, Presence};
+pub use presence::{Place, Presence, Watcher};
 pub use udp::Udp;
 
 use std::io;

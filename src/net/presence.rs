@@ -1,5 +1,6 @@
 //! Serving one interface whenever it is there: it may come late, go, return as another one, be renumbered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,9 @@ pub enum Presence {
     /// It is there but cannot be served; the text says why and what to do.
     Failing(String),
 }
+
+/// Whoever hears how interfaces fare; `None` when one is not served any more.
+pub type Watcher = Arc<dyn Fn(&str, Option<Presence>) + Send + Sync>;
 
 /// One interface by its name, and what it takes to serve it.
 pub struct Place<'a> {

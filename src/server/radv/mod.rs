@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::domain::ra;
-use crate::net::{LinkWatch, Presence};
+use crate::net::{LinkWatch, Watcher};
+use crate::service::access::Random;
 
 /// One interface.
 mod speaker;
@@ -42,8 +43,8 @@ pub struct Foreign {
 /// Those who hear of what happens.
 #[derive(Clone)]
 pub struct Ears {
-    /// How an interface fares; `None` when nothing is said there any more.
-    pub state: Arc<dyn Fn(&str, Option<Presence>) + Send + Sync>,
+    /// How an interface fares.
+    pub state: Watcher,
     /// A foreign router spoke: once an hour for each.
     pub foreign: Arc<dyn Fn(Foreign) + Send + Sync>,
 }
@@ -53,8 +54,7 @@ pub struct Ears {
 pub struct Radv {
     pub links: LinkWatch,
     pub clock: Arc<dyn Clock>,
-    /// Fills octets with random bits.
-    pub random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
+    pub random: Random,
     pub ears: Ears,
 }
 
