@@ -73,7 +73,7 @@ ip -n "$ns" addr add 10.99.0.1/24 dev eth0
 ) < /dev/null > "$log" 2>&1 &
 machine=$!
 
-inside() { timeout -k 5 120 nsenter -t "$leader" -a "$@"; }
+inside() { timeout -k 5 120 nsenter -t "$leader" -a -r -w "$@"; }
 booted() {
   leader=$(awk '{ print $1; exit }' "/proc/$machine/task/"*/children 2>/dev/null) || return 1
   [[ -n $leader ]] || return 1

@@ -258,28 +258,36 @@ impl Claims {
         let facts = self.leases.get(&ip).cloned().unwrap_or_default();
         for fact in facts {
             let source = Source::Lease(ip, fact.network.clone());
-            let claims = self.lease_claim(settings, ip, &fact, source.clone());
-            self.replace(source, claims.into_iter().collect());
+            let claims = self.lease_claims(settings, ip, &fact, &source);
+            self.replace(source, claims);
         }
     }
 
-    /// DN-301: the name of the host or reservation that the client is, else the one in its lease.
-    fn lease_claim(
+    /// DN-301: the name of the host or reservation that the client is, else the one in its lease. That one
+    /// stays taken in the meantime: the client comes back to it when the host or reservation goes.
+    fn lease_claims(
         &self,
         settings: &Settings,
         ip: IpAddr,
         fact: &LeaseFact,
-        source: Source,
-    ) -> Option<(Arc<str>, Claim)> {
-        let linked = self.linked(settings, fact.mac, &fact.client, fact.circuit_id.as_deref(), &fact.network);
-        let (name, who, rank) = match linked {
-            Some((name, who, rank)) => (name, who, rank),
-            None => {
-                (fact.fqdn.clone()?, Who::Client(Party { client: fact.client.clone(), mac: fact.mac }), Rank::Option12)
-            }
+        source: &Source,
+    ) -> Vec<(Arc<str>, Claim)> {
+        let claim = |who, rank, addresses: Vec<IpAddr>| {
+            let body = Body::Addresses { reverse: !addresses.is_empty(), addresses, ttl: fact.ttl };
+            Claim { source: source.clone(), who, rank, since: fact.began, body }
         };
-        let body = Body::Addresses { addresses: vec![ip], ttl: fact.ttl, reverse: true };
-        Some((name, Claim { source, who, rank, since: fact.began, body }))
+        let client = || Who::Client(Party { client: fact.client.clone(), mac: fact.mac });
+        match self.linked(settings, fact.mac, &fact.client, fact.circuit_id.as_deref(), &fact.network) {
+            Some((name, who, rank)) => {
+                let own = fact.fqdn.clone().filter(|own| *own != name);
+                let own = own.map(|own| (own, claim(client(), Rank::Option12, Vec::new())));
+                [(name, claim(who, rank, vec![ip]))].into_iter().chain(own).collect()
+            }
+            None => {
+                let own = fact.fqdn.clone().map(|own| (own, claim(client(), Rank::Option12, vec![ip])));
+                own.into_iter().collect()
+            }
+        }
     }
 
     /// The host or reservation that a client is, with its name.

@@ -8,6 +8,7 @@ use crate::domain::net::Mac;
 
 mod families;
 mod files;
+mod links;
 mod server;
 
 const HOUR: i64 = 3_600_000;

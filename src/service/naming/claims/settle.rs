@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Body, Claim};
+use super::{Body, Claim, Who};
 use crate::domain::dns::rrset::RrSet;
 
 /// Addresses of one name.
@@ -30,6 +30,8 @@ pub fn settle(claims: &[Claim]) -> Served {
     for claim in claims {
         match &claim.body {
             Body::Set(set) => merge(&mut served.hard, set),
+            // a name that a lease only keeps for later
+            Body::Addresses { addresses, .. } if addresses.is_empty() && matches!(claim.who, Who::Client(_)) => {}
             Body::Addresses { .. } | Body::Alias { .. } => soft.push(claim),
         }
     }
