@@ -96,7 +96,7 @@ fn step(policy: &Arc<Policy>, book: &mut Book, how: u8, datagram: &[u8], tick: u
     let Ok(request) = Request::read(packet, arrival) else { return };
     book.sweep(now.mono);
     book.sweep_quarantines(now.wall);
-    let decision = decide(&request, &Facts { book, names: &PlainNames }, policy, now);
+    let decision = decide(&request, &Facts { book, names: &PlainNames, sightings: None }, policy, now);
     if policy.networks.is_empty() {
         assert!(matches!(decision.outcome, Outcome::Silent(_)), "an answer without a subnet");
         assert!(decision.changes.is_empty(), "a change without a subnet");

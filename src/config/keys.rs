@@ -245,6 +245,13 @@ pub const KEYS: &[Key] = &[
     key("dhcp4", "rapid_commit", "false", "Answer DISCOVER with option 80 by an ACK (RFC 4039). Default false."),
     key("dhcp4", "echo_client_id", "true", "Send option 61 back (RFC 6842). Default true."),
     key("dhcp4", "accept_bare_request", "false", "Serve a REQUEST that names no address at all. Default false."),
+    key(
+        "dhcp4",
+        "probe",
+        "true",
+        "Ask the link (ARP, behind relays ping) whether an address is in use before a newcomer is offered it.\n\
+         Default true.",
+    ),
     key("dhcp4", "bootp", "false", "Give clients of BOOTP (RFC 951) an address without end. Default false."),
     key(
         "dhcp4",

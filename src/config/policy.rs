@@ -37,6 +37,7 @@ pub(super) fn read(
         echo_client_id: dhcp4.echo_client_id,
         rapid_commit: dhcp4.rapid_commit,
         bootp: dhcp4.bootp,
+        probe: dhcp4.probe,
         leasequery: dhcp4.leasequery.clone(),
         one_lease_per_mac: dhcp4.one_lease_per_mac,
         cache_fraction: dhcp4.cache_fraction,

@@ -65,6 +65,7 @@ pub struct Dhcp4 {
     pub echo_client_id: bool,
     pub accept_bare_request: bool,
     pub bootp: bool,
+    pub probe: bool,
     /// Relays that may ask who holds what.
     pub leasequery: Vec<Ipv4Addr>,
     pub one_lease_per_mac: bool,
@@ -91,6 +92,7 @@ impl Default for Dhcp4 {
             echo_client_id: true,
             accept_bare_request: false,
             bootp: false,
+            probe: true,
             leasequery: Vec::new(),
             one_lease_per_mac: false,
             options: Vec::new(),
@@ -233,6 +235,7 @@ pub(super) fn dhcp4(section: Option<Section<'_>>) -> Dhcp4 {
         echo_client_id: s.flag("echo_client_id").unwrap_or(d.echo_client_id),
         accept_bare_request: s.flag("accept_bare_request").unwrap_or(d.accept_bare_request),
         bootp: s.flag("bootp").unwrap_or(d.bootp),
+        probe: s.flag("probe").unwrap_or(d.probe),
         leasequery: super::networks::ipv4s(&s, "leasequery"),
         one_lease_per_mac: s.flag("one_lease_per_mac").unwrap_or(d.one_lease_per_mac),
         options: s.pairs("options"),

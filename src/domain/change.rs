@@ -25,6 +25,8 @@ pub enum Change {
         network: String,
         ip: IpAddr,
         until: Wall,
+        /// The station that was seen to use it, if one was.
+        mac: Option<Mac>,
     },
     ReservationPut(Box<Reservation>),
     ReservationRemoved {

@@ -61,7 +61,7 @@ pub(super) fn write_datagram(out: &mut Vec<u8>, from: SocketAddrV4, to: SocketAd
 }
 
 /// RFC 1071, over parts of which all but the last have even length.
-fn checksum(parts: &[&[u8]]) -> u16 {
+pub(super) fn checksum(parts: &[&[u8]]) -> u16 {
     let mut sum = 0u64;
     for part in parts {
         for pair in part.chunks(2) {

@@ -28,13 +28,19 @@
 
 /// Waiting for an exact time.
 pub mod alarm;
+/// Who uses an address on a link: ARP probes.
+pub mod arp;
 /// Many datagrams per system call: buffers, control messages, the unsafe code.
 #[allow(unsafe_code)]
 pub mod batch;
+/// Ethernet frames of one protocol on one interface.
+mod ether;
 /// IPv4 datagrams to a hardware address: AF_PACKET, own IP and UDP headers.
 pub mod frames;
 /// Neighbour discovery, as routers speak it.
 pub mod icmp6;
+/// Does an address answer behind a router: ICMP echo.
+pub mod icmp;
 /// Interfaces and their addresses, followed through rtnetlink.
 pub mod links;
 /// The kernel's neighbour table, followed through rtnetlink.
@@ -44,9 +50,11 @@ pub mod presence;
 /// UDP sockets for DHCP, DNS and TFTP.
 pub mod udp;
 
+pub use arp::Arp;
 pub use batch::{BATCH, Datagram, Inbox, Outbox, Sent};
 pub use frames::Frames;
 pub use icmp6::Icmp6;
+pub use icmp::Echo;
 pub use links::{Link, LinkWatch, Links};
 pub use presence::{Place, Presence, Watcher};
 pub use udp::Udp;

@@ -193,11 +193,11 @@ fn describe(change: &Change) -> (&'static str, String, String) {
             };
             (kind, format!("lease/{ip}"), format!("the lease of {ip} on {network} {how}"))
         }
-        Change::Quarantined { network, ip, until } => (
-            "address-conflict",
-            format!("lease/{ip}"),
-            format!("{ip} on {network} is kept out of use until {}", until.rfc3339()),
-        ),
+        Change::Quarantined { network, ip, until, mac } => {
+            let who = mac.map(|mac| format!("is used by {mac} without a lease and ")).unwrap_or_default();
+            let text = format!("{ip} on {network} {who}is kept out of use until {}", until.rfc3339());
+            ("address-conflict", format!("lease/{ip}"), text)
+        }
         Change::ReservationPut(r) => {
             let what = r.ip.map_or_else(|| "options".to_owned(), |ip| ip.to_string());
             let keys: Vec<String> = r.keys.iter().map(selector).collect();

@@ -142,7 +142,7 @@ impl World {
                 return Ok(());
             }
         };
-        let facts = Facts { book: &self.book, names: &PlainNames };
+        let facts = Facts { book: &self.book, names: &PlainNames, sightings: None };
         let decision = decide(&request, &facts, &self.policy, self.now());
         self.answer = Some(self.carry_out(decision));
         Ok(())
@@ -163,6 +163,7 @@ impl World {
         self.book.settle(ticket);
         match decision.outcome {
             Outcome::Silent(why) => Answer { bytes: Vec::new(), delivery: None, silence: why.label().to_owned() },
+            Outcome::Look(ip) => Answer { bytes: Vec::new(), delivery: None, silence: format!("looks-at-{ip}") },
             Outcome::Send(..) if failed => {
                 Answer { bytes: Vec::new(), delivery: None, silence: "commit-failed".to_owned() }
             }

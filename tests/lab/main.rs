@@ -15,4 +15,5 @@ mod kernel;
 mod race;
 mod radv;
 mod rules;
+mod squatter;
 mod story;

@@ -151,6 +151,21 @@ impl Free {
         fresh.and_then(|position| self.address(position)).or_else(|| self.past.first().map(|(_, ip)| *ip))
     }
 
+    /// The next ones for newcomers, at most `count`: fresh ones first, then those left longest ago.
+    pub fn ahead(&self, count: usize) -> Vec<Ipv4Addr> {
+        let mut out = Vec::with_capacity(count.min(self.size));
+        for (start, end) in [(self.cursor, self.size), (0, self.cursor)] {
+            let mut at = start;
+            while let Some(found) = self.fresh.first_from(at).filter(|found| *found < end && out.len() < count) {
+                out.extend(self.address(found));
+                at = found + 1;
+            }
+        }
+        let more = count - out.len();
+        out.extend(self.past.iter().take(more).map(|(_, ip)| *ip));
+        out
+    }
+
     /// The search for the next one begins behind this one.
     pub fn used(&mut self, ip: Ipv4Addr) {
         if let Some(position) = self.position(ip) {
@@ -208,6 +223,10 @@ mod tests {
         subnet.pools = vec![Pool::new(ip(253), ip(255)), Pool::new(ip(0), ip(2))];
         let mut free = Free::of(&subnet);
         assert_eq!((free.size(), free.count()), (6, 3));
+        free.used(ip(1));
+        assert_eq!(free.ahead(9), [ip(2), ip(253), ip(1)]);
+        assert_eq!(free.ahead(2), [ip(2), ip(253)]);
+        free.used(ip(255));
         for expected in [ip(1), ip(2), ip(253)] {
             assert_eq!(free.next(), Some(expected));
             free.put(expected, false, None);

@@ -211,6 +211,12 @@ impl Book {
         self.nets.get(network)?.clients.get(client)?.past
     }
 
+    /// When the last lease of an address ended, while that is remembered.
+    pub fn left_at(&self, network: usize, ip: Ipv4Addr) -> Option<Wall> {
+        let cell = self.nets.get(network)?.cells.get(&ip)?;
+        cell.past.as_ref().map(|(ended, _)| *ended)
+    }
+
     /// True while a change of this client is being committed.
     pub fn is_pending(&self, network: usize, client: &ClientKey) -> bool {
         self.nets.get(network).and_then(|net| net.clients.get(client)).is_some_and(|client| client.pending)
@@ -246,6 +252,12 @@ impl Book {
         let free = &self.nets.get(place.network)?.free;
         let others = (0..free.len()).filter(|s| *s != place.subnet);
         std::iter::once(place.subnet).chain(others).find_map(|s| free.get(s)?.next())
+    }
+
+    /// The next addresses for newcomers to one subnet, at most `count`.
+    pub fn ahead(&self, place: Place, count: usize) -> Vec<Ipv4Addr> {
+        let free = self.nets.get(place.network).and_then(|net| net.free.get(place.subnet));
+        free.map(|free| free.ahead(count)).unwrap_or_default()
     }
 
     /// True if this client has declined too often lately.

@@ -11,6 +11,8 @@ pub mod options;
 pub mod policy;
 /// Which reservation is for whom.
 pub mod reserve;
+/// What was seen of addresses before they are given away.
+pub mod sightings;
 /// DHCPv4: requests, decisions, replies.
 pub mod v4;
 /// DHCPv6: requests, decisions, replies.

@@ -18,6 +18,8 @@ use crate::service::leasing::{Leasing, Replies};
 mod intake;
 /// Replies out.
 mod outlet;
+/// Asking links whether an address is in use.
+mod probe;
 
 /// Between two attempts to serve an interface.
 const RETRY: Duration = Duration::from_secs(1);
@@ -78,6 +80,8 @@ impl Dhcp4 {
     ) -> Result<(), NetError> {
         let routed = Udp::send_only(self.settings.server_port)?;
         let frames = Frames::open()?;
+        let prober = Arc::new(probe::Prober::new(links.clone(), cancel.clone()));
+        drop(leasing.probe_with(prober, cancel.clone()));
         let tasks = TaskTracker::new();
         for interface in &self.settings.interfaces {
             let intake = intake::Intake {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::Sighting;
 use crate::domain::dhcp::v4::Silence;
 use crate::domain::dhcp::wire::{Encoded, Kind, Malformed};
 
@@ -30,6 +31,8 @@ pub struct Counters {
     options_dropped: AtomicU64,
     relay_info_dropped: AtomicU64,
     expired: AtomicU64,
+    /// Probes by what they found: nobody, somebody, not to be asked.
+    probed: [AtomicU64; 3],
 }
 
 impl Counters {
@@ -61,6 +64,15 @@ impl Counters {
         self.expired.fetch_add(leases as u64, Relaxed);
     }
 
+    pub(super) fn probed(&self, sighting: Sighting) {
+        let index = match sighting {
+            Sighting::Nobody => 0,
+            Sighting::Somebody(_) => 1,
+            Sighting::Unable => 2,
+        };
+        self.probed[index].fetch_add(1, Relaxed);
+    }
+
     pub(super) fn encoded(&self, report: &Encoded) {
         self.options_dropped.fetch_add(report.dropped.len() as u64, Relaxed);
         self.relay_info_dropped.fetch_add(u64::from(report.relay_info_dropped), Relaxed);
@@ -87,6 +99,9 @@ impl Counters {
             let count = self.malformed[*why as usize].load(Relaxed);
             ("lanlord_dhcp_malformed_total", vec![("reason", why.label())], count)
         }));
+        for (found, count) in ["free", "in-use", "unable"].into_iter().zip(&self.probed) {
+            out.push(("lanlord_dhcp_probes_total", vec![("found", found)], count.load(Relaxed)));
+        }
         out.push(("lanlord_dhcp_options_dropped_total", Vec::new(), self.options_dropped.load(Relaxed)));
         out.push(("lanlord_dhcp_relay_info_dropped_total", Vec::new(), self.relay_info_dropped.load(Relaxed)));
         out.push(("lanlord_dhcp_leases_expired_total", Vec::new(), self.expired.load(Relaxed)));

@@ -37,6 +37,9 @@ impl Journal {
                     tracing::info!(left_out, "{kind} on {ip} to {mac} ({name}) via {via}");
                 }
             }
+            Outcome::Look(ip) => {
+                tracing::debug!(mac = ?request.mac, %ip, via = request.arrival.interface, "looking whether it is in use");
+            }
             Outcome::Silent(why) => {
                 if matches!(why, Silence::Done | Silence::PoolFull | Silence::Declines | Silence::NotOwner)
                     && let Some(left_out) = self.may(Kind::ALL.len() + *why as usize, now)

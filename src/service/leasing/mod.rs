@@ -20,6 +20,7 @@ use crate::domain::dhcp::v4::{self, Arrival, Decision, Delivery, Facts, Now, Out
 use crate::domain::dhcp::wire::{Kind, Packet, encode};
 use crate::domain::dns::naming::Names;
 use crate::domain::lease::ClientKey;
+use crate::domain::net::Mac;
 use crate::store::ledger::QUEUE;
 use crate::store::{Entry, Ledger, View};
 
@@ -31,6 +32,8 @@ mod holds;
 mod journal;
 /// What others ask and order: lists, reservations, ended leases.
 mod objects;
+/// Conflict detection before addresses are offered.
+mod probing;
 /// The tasks: releasing replies after their commit, ending what is over.
 mod release;
 /// Routes to delegated prefixes.
@@ -39,6 +42,7 @@ mod routes;
 pub use counters::Counters;
 pub use holds::{Held, HoldError};
 pub use objects::{Conflict, ObjectError};
+pub use probing::{Probe, Question, Sighting};
 pub use routes::{PrefixRoute, RouteError, Routes};
 
 /// Replies that may wait for the shell.
@@ -84,6 +88,8 @@ pub struct Leasing {
     replies: mpsc::Sender<Outgoing>,
     waiting: mpsc::Sender<Waiting>,
     queue: Mutex<Option<mpsc::Receiver<Waiting>>>,
+    questions: mpsc::Sender<Question>,
+    asked: Mutex<Option<mpsc::Receiver<Question>>>,
     in_flight: AtomicUsize,
     counters: Counters,
 }
@@ -95,6 +101,7 @@ struct Core {
     in_flight: HashMap<Client, InFlight>,
     journal: journal::Journal,
     holds: holds::Holds,
+    probing: probing::Probing,
 }
 
 /// A client on a network, by its name: a reload renumbers networks.
@@ -116,6 +123,10 @@ struct Parcel {
     source_port: u16,
     destination: Ipv4Addr,
     bytes: Vec<u8>,
+    mac: Option<Mac>,
+    relayed: bool,
+    /// Addresses that were found in use while it waited.
+    tries: u8,
 }
 
 /// A change on its way to the disk, and what happens after.
@@ -153,7 +164,9 @@ impl Leasing {
             in_flight: HashMap::new(),
             journal: journal::Journal::default(),
             holds: holds::Holds::default(),
+            probing: probing::Probing::default(),
         };
+        let (questions, asked) = mpsc::channel(probing::QUESTIONS);
         let leasing = Leasing {
             core: Mutex::new(core),
             names,
@@ -162,6 +175,8 @@ impl Leasing {
             replies,
             waiting,
             queue: Mutex::new(Some(queue)),
+            questions,
+            asked: Mutex::new(Some(asked)),
             in_flight: AtomicUsize::new(0),
             counters: Counters::default(),
         };
@@ -185,6 +200,11 @@ impl Leasing {
     /// Takes in one datagram. Never waits: replies come out of [`Replies`], after their commit if they
     /// grant anything.
     pub fn receive(&self, arrival: &Arrival<'_>, datagram: &[u8]) -> Received {
+        self.take_in(arrival, datagram, 0)
+    }
+
+    /// As [`receive`](Leasing::receive), for a datagram whose client has met that many addresses in use.
+    fn take_in(&self, arrival: &Arrival<'_>, datagram: &[u8], tries: u8) -> Received {
         let packet = match Packet::walk(datagram) {
             Ok(packet) => packet,
             Err(why) => {
@@ -207,9 +227,9 @@ impl Leasing {
             if let Some(found) = client.as_ref().and_then(|c| core.join(place.network, c, &request, datagram)) {
                 return found;
             }
-            return self.handle(&mut core, &policy, &request, client);
+            return self.handle(&mut core, &policy, &request, client, (datagram, tries));
         }
-        self.handle(&mut core, &policy, &request, None)
+        self.handle(&mut core, &policy, &request, None, (datagram, tries))
     }
 
     fn silent(&self, why: Silence) -> Received {
@@ -217,17 +237,36 @@ impl Leasing {
         Received::Silent(why)
     }
 
-    fn handle(&self, core: &mut Core, policy: &Policy, request: &Request<'_>, client: Option<Client>) -> Received {
+    fn handle(
+        &self,
+        core: &mut Core,
+        policy: &Policy,
+        request: &Request<'_>,
+        client: Option<Client>,
+        (datagram, tries): (&[u8], u8),
+    ) -> Received {
         let now = self.now();
         core.book.sweep(now.mono);
-        let decision = v4::decide(request, &Facts { book: &core.book, names: self.names.as_ref() }, policy, now);
+        let looks = core.probing.for_request(policy.rules.probe, request.kind == Kind::Discover, now);
+        let sightings = looks.then(|| core.probing.sightings());
+        let facts = Facts { book: &core.book, names: self.names.as_ref(), sightings };
+        let decision = v4::decide(request, &facts, policy, now);
         core.journal.decided(request, &decision, now.mono);
         let Decision { outcome, changes, effects } = decision;
         effects.into_iter().for_each(|effect| core.book.affect(effect, now.mono));
         let (reply, silence) = match outcome {
             Outcome::Send(reply, delivery) => (Some(self.encoded(request, &reply, delivery)), None),
             Outcome::Silent(why) => (None, Some(why)),
+            Outcome::Look(ip) => {
+                let Ok(place) = request.place(policy) else { return self.silent(Silence::NoSubnet) };
+                let received = self.set_waiting(core, place.network, ip, Parcel::of(request, datagram, tries));
+                self.stock(core, place, request);
+                return received;
+            }
         };
+        if let Some(place) = request.place(policy).ok().filter(|_| looks) {
+            self.stock(core, place, request);
+        }
         if let Some(why) = silence {
             self.counters.silent(why);
         }
@@ -337,16 +376,25 @@ impl Core {
         if in_flight.xid == request.packet.xid() && in_flight.kind == request.kind {
             return Some(Received::Joined);
         }
+        in_flight.next = Some(Parcel::of(request, datagram, 0));
+        Some(Received::Deferred)
+    }
+}
+
+impl Parcel {
+    fn of(request: &Request<'_>, datagram: &[u8], tries: u8) -> Parcel {
         let arrival = &request.arrival;
-        in_flight.next = Some(Parcel {
+        Parcel {
             interface: arrival.interface.to_owned(),
             local: arrival.local,
             source: arrival.source,
             source_port: arrival.source_port,
             destination: arrival.destination,
             bytes: datagram.to_vec(),
-        });
-        Some(Received::Deferred)
+            mac: request.mac,
+            relayed: request.relayed(),
+            tries,
+        }
     }
 }
 

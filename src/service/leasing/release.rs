@@ -71,7 +71,7 @@ impl Leasing {
         }
     }
 
-    fn unpack(&self, parcel: &Parcel) {
+    pub(super) fn unpack(&self, parcel: &Parcel) {
         let arrival = Arrival {
             interface: &parcel.interface,
             local: parcel.local,
@@ -79,7 +79,7 @@ impl Leasing {
             source_port: parcel.source_port,
             destination: parcel.destination,
         };
-        self.receive(&arrival, &parcel.bytes);
+        self.take_in(&arrival, &parcel.bytes, parcel.tries);
     }
 
     async fn expire(self: Arc<Self>, ledger: Ledger, cancel: CancellationToken) {

@@ -17,6 +17,9 @@ use crate::domain::time::{Mono, Wall};
 use crate::store::memory::Memory;
 use crate::store::{Port, PortError, Recovered};
 
+/// Conflict detection.
+mod probing;
+
 struct PlainNames;
 
 impl Names for PlainNames {

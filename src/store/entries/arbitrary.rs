@@ -251,7 +251,8 @@ pub fn lease_change() -> impl Strategy<Value = Change> {
     prop_oneof![
         3 => lease(),
         3 => (network(), ip(), end()).prop_map(|(network, ip, end)| Change::LeaseEnded { network, ip, end }),
-        1 => (network(), ip(), wall()).prop_map(|(network, ip, until)| Change::Quarantined { network, ip, until }),
+        1 => (network(), ip(), wall(), of(mac()))
+            .prop_map(|(network, ip, until, mac)| Change::Quarantined { network, ip, until, mac }),
     ]
 }
 

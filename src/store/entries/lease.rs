@@ -96,6 +96,8 @@ pub struct Quarantined {
     pub network: String,
     pub ip: IpAddr,
     pub until: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -137,8 +137,9 @@ fn store(change: &Change) -> Stored {
     match change {
         Change::LeaseGranted(lease) => Stored::LeaseGranted(lease.as_ref().into()),
         Change::LeaseEnded { network, ip, end } => Stored::LeaseEnded(LeaseEnded::new(network, *ip, *end)),
-        Change::Quarantined { network, ip, until } => {
-            Stored::Quarantined(Quarantined { network: network.clone(), ip: *ip, until: until.0 })
+        Change::Quarantined { network, ip, until, mac } => {
+            let mac = mac.map(|mac| mac.to_string());
+            Stored::Quarantined(Quarantined { network: network.clone(), ip: *ip, until: until.0, mac })
         }
         Change::ReservationPut(reservation) => Stored::ReservationPut(reservation.as_ref().into()),
         Change::ReservationRemoved { id: gone } => Stored::ReservationRemoved(id(gone)),
@@ -175,7 +176,8 @@ fn change(stored: Stored) -> Result<Change, EntryError> {
         Stored::LeaseGranted(lease) => Change::LeaseGranted(Box::new(lease.try_into()?)),
         Stored::LeaseEnded(ended) => ended.into(),
         Stored::Quarantined(q) => {
-            Change::Quarantined { network: q.network, ip: q.ip, until: crate::domain::time::Wall(q.until) }
+            let mac = q.mac.as_deref().map(values::mac).transpose()?;
+            Change::Quarantined { network: q.network, ip: q.ip, until: crate::domain::time::Wall(q.until), mac }
         }
         Stored::ReservationPut(reservation) => Change::ReservationPut(Box::new(reservation.try_into()?)),
         Stored::ReservationRemoved(Id { id }) => Change::ReservationRemoved { id },

@@ -155,7 +155,7 @@ impl Book {
         match change {
             Change::LeaseGranted(lease) => self.granted(lease, at, now),
             Change::LeaseEnded { network, ip: IpAddr::V4(ip), end } => self.ended(network, *ip, *end, at),
-            Change::Quarantined { network, ip: IpAddr::V4(ip), until } => self.quarantine(network, *ip, *until),
+            Change::Quarantined { network, ip: IpAddr::V4(ip), until, .. } => self.quarantine(network, *ip, *until),
             Change::ReservationPut(reservation) => {
                 let touched = self.reservations.put(reservation.as_ref().clone());
                 self.refresh_everywhere(&touched);

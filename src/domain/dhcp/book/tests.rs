@@ -108,7 +108,7 @@ fn take(book: &mut Book, journal: &mut Vec<(Wall, Change)>, step: Step, tick: u6
         Step::End(a) if book.lease(0, ip(a)).is_some() => changes.push(ended(a)),
         Step::Quarantine(a) if book.lease(0, ip(a)).is_none() => {
             let until = wall.plus(Duration::from_secs(10));
-            changes.push(Change::Quarantined { network: "lan".to_owned(), ip: ip(a).into(), until });
+            changes.push(Change::Quarantined { network: "lan".to_owned(), ip: ip(a).into(), until, mac: None });
         }
         Step::Hold(a) if book.available(0, ip(a), &client(99), Traits::default()) => {
             let until = mono.plus(Duration::from_secs(3));

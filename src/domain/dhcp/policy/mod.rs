@@ -70,6 +70,8 @@ pub struct Rules {
     pub leasequery: Vec<Ipv4Addr>,
     /// A client that comes back under another identifier takes over the lease of its MAC (DH-222).
     pub one_lease_per_mac: bool,
+    /// Look whether a dynamic address is in use before a newcomer is offered it (DH-505).
+    pub probe: bool,
     /// Answer DISCOVER with option 80 by an ACK (RFC 4039).
     pub rapid_commit: bool,
     /// A renewal within this part of the lease's time writes nothing (DH-215).
@@ -90,6 +92,7 @@ impl Default for Rules {
             bootp: false,
             leasequery: Vec::new(),
             one_lease_per_mac: false,
+            probe: true,
             rapid_commit: false,
             cache_fraction: 0.1,
             offer_hold: Duration::from_secs(30),

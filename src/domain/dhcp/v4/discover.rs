@@ -1,11 +1,17 @@
 //! DISCOVER: which address a client is offered, and what it means for an address to be grantable.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use super::{Case, Decision, Silence};
 use crate::domain::dhcp::book::Effect;
 use crate::domain::dhcp::wire::code;
 use crate::domain::lease::{Cause, Lease, ReservationKey};
+
+/// Candidates that are looked at beyond the next one.
+pub const STOCK: usize = 64;
+/// Who left an address less long ago finds it as it was.
+const RECENT: Duration = Duration::from_secs(600);
 
 impl Case<'_> {
     pub(super) fn discover(&self) -> Decision {
@@ -13,12 +19,15 @@ impl Case<'_> {
             return Decision::send(self.ipv6_only(wait));
         }
         let Some(ip) = self.choose() else { return Decision::silent(Silence::PoolFull) };
+        let until = self.now.mono.plus(self.policy.rules.offer_hold);
+        let offer = Effect::Offer { network: self.place.network, ip, client: self.client(), until };
+        if self.must_look(ip) {
+            return Decision::look(ip).with_effect(offer);
+        }
         // RFC 4039 §3.1: the server commits first, and answers with an ACK that holds option 80
         if self.policy.rules.rapid_commit && self.request.packet.option(code::RAPID_COMMIT).is_some() {
             return self.grant(ip, Cause::New, true);
         }
-        let until = self.now.mono.plus(self.policy.rules.offer_hold);
-        let offer = Effect::Offer { network: self.place.network, ip, client: self.client(), until };
         Decision::send(self.offer(ip)).with_effect(offer)
     }
 
@@ -41,12 +50,37 @@ impl Case<'_> {
         let known = [current, self.of_same_mac(), book.offer_of(network, &client), book.past_of(network, &client)];
         let wished = self.request.packet.ip(code::REQUESTED_IP);
         let wishes = known.into_iter().chain([wished]).flatten();
-        wishes.into_iter().find(|ip| self.grantable(*ip)).or_else(|| self.newcomer())
+        let mut wishes = wishes.into_iter();
+        wishes.find(|ip| self.grantable(*ip) && !self.taken(*ip)).or_else(|| self.newcomer())
     }
 
-    /// The next free address; one that only this client may have is found by its reservation.
+    /// The next free address; one that only this client may have is found by its reservation. One that a
+    /// station was seen to use is passed over while there are others nearby.
     fn newcomer(&self) -> Option<Ipv4Addr> {
-        self.facts.book.next_free(self.place).filter(|ip| self.grantable(*ip))
+        let next = self.facts.book.next_free(self.place).filter(|ip| self.grantable(*ip))?;
+        if !self.taken(next) {
+            return Some(next);
+        }
+        let ahead = self.facts.book.ahead(self.place, STOCK);
+        ahead.into_iter().find(|ip| self.grantable(*ip) && !self.taken(*ip)).or(Some(next))
+    }
+
+    fn taken(&self, ip: Ipv4Addr) -> bool {
+        let name = self.facts.book.network_name(self.place.network);
+        let seen = self.facts.sightings.zip(name);
+        seen.is_some_and(|(seen, name)| seen.taken(&name, ip, self.request.mac, self.now.mono))
+    }
+
+    /// DH-505: whether somebody must look at the link first: before an address of a pool that is new to this
+    /// client, or that it left more than ten minutes ago.
+    fn must_look(&self, ip: Ipv4Addr) -> bool {
+        let (book, network) = (self.facts.book, self.place.network);
+        let Some((seen, name)) = self.facts.sightings.zip(book.network_name(network)) else { return false };
+        let current = book.lease(network, ip).is_some();
+        let recent = book.past_of(network, &self.client()) == Some(ip)
+            && book.left_at(network, ip).is_some_and(|left| self.now.wall.since(left) < RECENT);
+        let mine = self.reserved_ip() == Some(ip) || current || recent;
+        !mine && !seen.clear(&name, ip, self.request.mac, self.now.mono)
     }
 
     /// True if policy lets this client have the address and nobody else has it.

@@ -20,11 +20,13 @@ use std::net::Ipv4Addr;
 
 use super::book::{Book, Effect};
 use super::policy::{Place, Policy};
+use super::sightings::Sightings;
 use super::wire::{Kind, Reply};
 use crate::domain::change::Change;
 use crate::domain::dns::naming::Names;
 use crate::domain::net::Mac;
 pub use crate::domain::time::Now;
+pub use discover::STOCK;
 pub use request::{Arrival, Request};
 
 /// What decisions are made against, beside the policy.
@@ -32,6 +34,8 @@ pub use request::{Arrival, Request};
 pub struct Facts<'a> {
     pub book: &'a Book,
     pub names: &'a dyn Names,
+    /// What was seen on the links; `None` while nothing is probed.
+    pub sightings: Option<&'a Sightings>,
 }
 
 /// What follows from a request. The order is law: `changes` are durable before `reply` leaves.
@@ -48,6 +52,8 @@ pub struct Decision {
 pub enum Outcome {
     Send(Box<Reply>, Delivery),
     Silent(Silence),
+    /// Not answered yet: is the address in use on the link? It is set aside meanwhile.
+    Look(Ipv4Addr),
 }
 
 /// Where a reply goes (DH-211).
@@ -90,11 +96,13 @@ pub enum Silence {
     Unexpected,
     /// A LEASEQUERY of somebody whom the configuration does not name.
     NotAllowed,
+    /// Every address that was tried is used by a station that was not given it.
+    Conflicts,
 }
 
 impl Silence {
     /// All of them, for the metrics.
-    pub const ALL: [Silence; 14] = [
+    pub const ALL: [Silence; 15] = [
         Silence::Done,
         Silence::NoSubnet,
         Silence::NotForUs,
@@ -109,6 +117,7 @@ impl Silence {
         Silence::NoAddress,
         Silence::Unexpected,
         Silence::NotAllowed,
+        Silence::Conflicts,
     ];
 
     /// The label of the metric.
@@ -128,6 +137,7 @@ impl Silence {
             Silence::NoAddress => "no-address",
             Silence::Unexpected => "unexpected-type",
             Silence::NotAllowed => "not-allowed",
+            Silence::Conflicts => "conflicts",
         }
     }
 }
@@ -139,6 +149,11 @@ impl Decision {
 
     fn send((reply, delivery): (Reply, Delivery)) -> Decision {
         Decision { outcome: Outcome::Send(Box::new(reply), delivery), changes: Vec::new(), effects: Vec::new() }
+    }
+
+    /// To be decided again when somebody has looked at the link.
+    fn look(ip: Ipv4Addr) -> Decision {
+        Decision { outcome: Outcome::Look(ip), changes: Vec::new(), effects: Vec::new() }
     }
 
     fn with_change(mut self, changes: Vec<Change>) -> Decision {
@@ -155,7 +170,7 @@ impl Decision {
     pub fn reply_kind(&self) -> Option<Kind> {
         match &self.outcome {
             Outcome::Send(reply, _) => Some(reply.kind),
-            Outcome::Silent(_) => None,
+            Outcome::Silent(_) | Outcome::Look(_) => None,
         }
     }
 }

@@ -30,7 +30,7 @@ impl Case<'_> {
         let change = if bound {
             Change::LeaseEnded { network, ip, end: End::Declined { until } }
         } else {
-            Change::Quarantined { network, ip, until }
+            Change::Quarantined { network, ip, until, mac: None }
         };
         Decision::silent(Silence::Done).with_change(vec![change]).with_effect(Effect::CountDecline { client })
     }
