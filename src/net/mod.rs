@@ -37,10 +37,10 @@ pub mod batch;
 mod ether;
 /// IPv4 datagrams to a hardware address: AF_PACKET, own IP and UDP headers.
 pub mod frames;
-/// Neighbour discovery, as routers speak it.
-pub mod icmp6;
 /// Does an address answer behind a router: ICMP echo.
 pub mod icmp;
+/// Neighbour discovery, as routers speak it.
+pub mod icmp6;
 /// Interfaces and their addresses, followed through rtnetlink.
 pub mod links;
 /// The kernel's neighbour table, followed through rtnetlink.
@@ -53,8 +53,8 @@ pub mod udp;
 pub use arp::Arp;
 pub use batch::{BATCH, Datagram, Inbox, Outbox, Sent};
 pub use frames::Frames;
-pub use icmp6::Icmp6;
 pub use icmp::Echo;
+pub use icmp6::Icmp6;
 pub use links::{Link, LinkWatch, Links};
 pub use presence::{Place, Presence, Watcher};
 pub use udp::Udp;
