@@ -11,7 +11,7 @@ use super::raw::{At, Document};
 use super::services::{Dhcp4, Dns, Provisioning};
 use crate::domain::dhcp::options;
 use crate::domain::dhcp::policy::{LeaseTimes, Policy, Pool, Rules, Setting, Value};
-use crate::domain::dhcp::policy::{Network as Link, Subnet as Prefix};
+use crate::domain::dhcp::policy::{Network as Link, Subnet as Prefix, Subnet6};
 use crate::domain::dhcp::value;
 use crate::domain::lease::{Origin, Reservation as Reserved};
 
@@ -62,8 +62,8 @@ fn times(dhcp4: &Dhcp4, default: Duration) -> LeaseTimes {
 }
 
 fn link(doc: &Document<'_>, network: &Network, dhcp4: &Dhcp4, dns: &Dns) -> Link {
-    let prefixes6 = network.subnets.iter().filter_map(|s| match s.prefix {
-        IpNet::V6(prefix) => Some(prefix),
+    let subnets6 = network.subnets.iter().filter_map(|s| match s.prefix {
+        IpNet::V6(prefix) => Some(Subnet6::new(prefix)),
         IpNet::V4(_) => None,
     });
     let mut own = settings(doc, &network.options);
@@ -77,13 +77,14 @@ fn link(doc: &Document<'_>, network: &Network, dhcp4: &Dhcp4, dns: &Dns) -> Link
         domain: network.domain.clone(),
         vlan: network.vlan,
         subnets: network.subnets.iter().filter_map(|s| prefix(doc, s, dhcp4)).collect(),
-        prefixes6: prefixes6.collect(),
+        subnets6: subnets6.collect(),
         options: own,
         authoritative: network.authoritative.unwrap_or(dhcp4.authoritative),
         identify: network.identify,
         trusted: network.trust_relay_info,
         recipes: network.vendor_recipes,
         ipv6_only: network.ipv6_only,
+        ..Link::default()
     }
 }
 

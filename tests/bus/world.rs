@@ -11,7 +11,7 @@ use lanlord::domain::claws::message::Submission;
 use lanlord::domain::claws::transaction::Role;
 use lanlord::domain::claws::xml::Element;
 use lanlord::domain::claws::{DNS, HOST, LAN};
-use lanlord::domain::dhcp::policy::{Network, Policy, Pool, Subnet};
+use lanlord::domain::dhcp::policy::{Network, Policy, Pool, Subnet, Subnet6};
 use lanlord::service::bus::builtin::{AddressModule, NameModule};
 use lanlord::service::bus::{Bus, Credential, Module, Parts, Settings};
 use lanlord::service::hosts::Hosts;
@@ -193,7 +193,7 @@ fn policy() -> Policy {
         interface: Some("eth1".to_owned()),
         domain: "home.arpa".to_owned(),
         subnets: vec![subnet],
-        prefixes6: vec!["2001:db8::/64".parse().expect("a prefix")],
+        subnets6: vec![Subnet6::new("2001:db8::/64".parse().expect("a prefix"))],
         ..Network::default()
     };
     Policy::new(vec![network])

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanlord::clock::Clock;
-use lanlord::domain::dhcp::policy::{LeaseTimes, Network, Policy, Pool, Subnet};
+use lanlord::domain::dhcp::policy::{LeaseTimes, Network, Policy, Pool, Subnet, Subnet6};
 use lanlord::domain::dhcp::v4::Arrival;
 use lanlord::service::bindings::Bindings;
 use lanlord::service::bus::Bus;
@@ -125,7 +125,7 @@ fn policy() -> Policy {
         interface: Some(INTERFACE.to_owned()),
         domain: DOMAIN.to_owned(),
         subnets: vec![subnet],
-        prefixes6: vec!["2001:db8:77::/64".parse().expect("a prefix")],
+        subnets6: vec![Subnet6::new("2001:db8:77::/64".parse().expect("a prefix"))],
         authoritative: true,
         ..Network::default()
     };

@@ -2,7 +2,7 @@
 //! ledger and the hosts; refuses none of them: conflicts are judged where objects are made.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::policy::Policy;
@@ -17,21 +17,26 @@ pub struct Traits<'a> {
     pub client_id: Option<&'a [u8]>,
     pub circuit_id: Option<&'a [u8]>,
     pub remote_id: Option<&'a [u8]>,
+    /// DHCPv6: the identity association, as IAID and DUID.
+    pub ia: Option<(u32, &'a [u8])>,
 }
 
 /// Type octet of a client identifier of RFC 4361.
 const RFC_4361: u8 = 255;
 
 impl<'a> Traits<'a> {
-    /// The IAID and the DUID in a client identifier of RFC 4361 §6.1.
+    /// The IAID and the DUID, in DHCPv4 from a client identifier of RFC 4361 §6.1.
     pub fn duid(&self) -> Option<(u32, &'a [u8])> {
+        if self.ia.is_some() {
+            return self.ia;
+        }
         let (kind, rest) = self.client_id?.split_first()?;
         let (iaid, duid) = rest.split_first_chunk::<4>()?;
         (*kind == RFC_4361 && !duid.is_empty()).then_some((u32::from_be_bytes(*iaid), duid))
     }
 
     /// The keys that these traits are found by, the most telling first.
-    fn keys(&self) -> impl Iterator<Item = ReservationKey> {
+    fn keys(self) -> impl Iterator<Item = ReservationKey> + use<'a> {
         let duid = self.duid();
         let of_duid = |iaid| duid.map(|(_, duid)| ReservationKey::Duid { duid: duid.to_vec(), iaid });
         [
@@ -53,6 +58,8 @@ pub struct Reservations {
     by_id: HashMap<String, Arc<Reservation>>,
     by_key: HashMap<ReservationKey, Vec<Arc<Reservation>>>,
     by_ip: HashMap<Ipv4Addr, Vec<Arc<Reservation>>>,
+    /// IPv6 addresses, and delegated prefixes by their first address.
+    by_ip6: HashMap<Ipv6Addr, Vec<Arc<Reservation>>>,
     /// Ids of the reservations that a host stands for.
     hosts: HashMap<String, Vec<String>>,
 }
@@ -69,6 +76,9 @@ impl Reservations {
             self.by_ip.entry(ip).or_default().push(reservation.clone());
             touched.push(ip);
         }
+        for ip in all6(&reservation) {
+            self.by_ip6.entry(ip).or_default().push(reservation.clone());
+        }
         self.by_id.insert(reservation.id.clone(), reservation);
         touched
     }
@@ -78,6 +88,9 @@ impl Reservations {
         let Some(old) = self.by_id.remove(id) else { return Vec::new() };
         for key in &old.keys {
             drop_from(&mut self.by_key, key, id);
+        }
+        for ip in all6(&old) {
+            drop_from(&mut self.by_ip6, &ip, id);
         }
         let Some(IpAddr::V4(ip)) = old.ip else { return Vec::new() };
         drop_from(&mut self.by_ip, &ip, id);
@@ -125,9 +138,37 @@ impl Reservations {
         here.peek().is_some() && !here.any(|r| selects(r, client))
     }
 
+    /// All reservations of a DHCPv6 client on that network, the most telling first: each may add addresses.
+    pub fn all_of<'r>(
+        &'r self,
+        network: &'r str,
+        client: Traits<'r>,
+    ) -> impl Iterator<Item = &'r Arc<Reservation>> + use<'r> {
+        let found = client.keys().filter_map(|key| self.by_key.get(&key)).flatten();
+        found.filter(move |r| on(network, r))
+    }
+
+    /// True if the address, or the prefix that begins with it, waits for somebody on that network.
+    pub fn holds6(&self, network: &str, ip: Ipv6Addr) -> bool {
+        self.by_ip6.get(&ip).is_some_and(|list| list.iter().any(|r| on(network, r)))
+    }
+
+    /// As [`denies`](Reservations::denies), for IPv6.
+    pub fn denies6(&self, network: &str, ip: Ipv6Addr, client: Traits<'_>) -> bool {
+        let Some(list) = self.by_ip6.get(&ip) else { return false };
+        let mut here = list.iter().filter(|r| on(network, r)).peekable();
+        here.peek().is_some() && !here.any(|r| selects(r, client))
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Reservation>> {
         self.by_id.values()
     }
+}
+
+/// The IPv6 addresses of a reservation, and the first ones of its prefixes.
+fn all6(reservation: &Reservation) -> impl Iterator<Item = Ipv6Addr> + '_ {
+    let single = reservation.ip.and_then(|ip| if let IpAddr::V6(ip) = ip { Some(ip) } else { None });
+    single.into_iter().chain(reservation.ip6.iter().copied()).chain(reservation.prefix6.iter().map(|p| p.network()))
 }
 
 fn drop_from<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Vec<Arc<Reservation>>>, key: &K, id: &str) {
@@ -166,7 +207,8 @@ pub fn selects(reservation: &Reservation, client: Traits<'_>) -> bool {
     })
 }
 
-/// One reservation per MAC and IPv4 address; one without address for a MAC that has none (roaming).
+/// One reservation per MAC and IPv4 address, the first with all IPv6 addresses; one without IPv4 address for a
+/// MAC that has none (roaming).
 fn of_host(host: &Host) -> Vec<Reservation> {
     let mut out = Vec::new();
     for (i, interface) in host.interfaces.iter().enumerate() {
@@ -182,10 +224,13 @@ fn of_host(host: &Host) -> Vec<Reservation> {
         if addresses.is_empty() {
             addresses.push(None);
         }
+        let v6 = interface.addresses.iter().filter_map(|ip| if let IpAddr::V6(ip) = ip { Some(*ip) } else { None });
+        let mut v6: Vec<Ipv6Addr> = v6.collect();
         for (j, ip) in addresses.into_iter().enumerate() {
             out.push(Reservation {
                 keys: vec![ReservationKey::Mac(mac)],
                 ip,
+                ip6: std::mem::take(&mut v6),
                 name: host.fqdn.clone(),
                 options: options.clone(),
                 ..Reservation::new(format!("host:{}:{i}:{j}", host.id), Origin::Host(host.id.clone()))

@@ -9,7 +9,7 @@ use crate::domain::net::Mac;
 mod fqdn;
 mod sanitise;
 
-pub use fqdn::{ClientFqdn, reply81};
+pub use fqdn::{ClientFqdn, option81_of_39, reply39, reply81};
 pub use sanitise::{host_label, is_refused, sanitise};
 
 /// What is known when a lease is about to be granted or extended.

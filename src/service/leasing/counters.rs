@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::Sighting;
 use crate::domain::dhcp::v4::Silence;
+use crate::domain::dhcp::v6::wire::{Kind as Kind6, Malformed as Malformed6};
 use crate::domain::dhcp::wire::{Encoded, Kind, Malformed};
 
 /// Metric, labels, value.
@@ -24,6 +25,10 @@ const MALFORMED: [Malformed; 6] = [
 pub struct Counters {
     received: [AtomicU64; KINDS.len()],
     sent: [AtomicU64; KINDS.len()],
+    received6: [AtomicU64; Kind6::ALL.len()],
+    sent6: [AtomicU64; Kind6::ALL.len()],
+    malformed6: [AtomicU64; Malformed6::ALL.len()],
+    routes_missing: AtomicU64,
     silent: [AtomicU64; Silence::ALL.len()],
     malformed: [AtomicU64; MALFORMED.len()],
     overloaded: AtomicU64,
@@ -42,6 +47,22 @@ impl Counters {
 
     pub(super) fn sent(&self, kind: Kind) {
         self.sent[kind as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn received6(&self, kind: Kind6) {
+        self.received6[kind as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn sent6(&self, kind: Kind6) {
+        self.sent6[kind as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn malformed6(&self, why: Malformed6) {
+        self.malformed6[why as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn route_missing(&self) {
+        self.routes_missing.fetch_add(1, Relaxed);
     }
 
     pub(super) fn silent(&self, why: Silence) {
@@ -80,25 +101,24 @@ impl Counters {
 
     /// All of them, as metrics.
     pub fn render(&self) -> Rendered {
-        let messages = |direction: &'static str, counts: &[AtomicU64]| -> Rendered {
-            let row = |kind: &Kind| {
-                let labels = vec![("family", "4"), ("type", kind.name()), ("direction", direction)];
-                ("lanlord_dhcp_messages_total", labels, counts[*kind as usize].load(Relaxed))
-            };
-            KINDS.iter().map(row).collect()
-        };
-        let mut out = messages("in", &self.received);
-        out.extend(messages("out", &self.sent));
+        let four = KINDS.map(Kind::name);
+        let six = Kind6::ALL.map(Kind6::name);
+        let mut out = messages("4", "in", &four, &self.received);
+        out.extend(messages("4", "out", &four, &self.sent));
+        out.extend(messages("6", "in", &six, &self.received6));
+        out.extend(messages("6", "out", &six, &self.sent6));
         let silent = |why: &'static str, count: &AtomicU64| {
             ("lanlord_dhcp_silent_total", vec![("reason", why)], count.load(Relaxed))
         };
         out.extend(Silence::ALL.iter().map(|why| silent(why.label(), &self.silent[*why as usize])));
         out.push(silent("overloaded", &self.overloaded));
         out.push(silent("commit-failed", &self.commit_failed));
-        out.extend(MALFORMED.iter().map(|why| {
-            let count = self.malformed[*why as usize].load(Relaxed);
-            ("lanlord_dhcp_malformed_total", vec![("reason", why.label())], count)
-        }));
+        let malformed = |family, why, count: &AtomicU64| {
+            ("lanlord_dhcp_malformed_total", vec![("family", family), ("reason", why)], count.load(Relaxed))
+        };
+        out.extend(MALFORMED.iter().map(|why| malformed("4", why.label(), &self.malformed[*why as usize])));
+        out.extend(Malformed6::ALL.iter().map(|why| malformed("6", why.label(), &self.malformed6[*why as usize])));
+        out.push(("lanlord_dhcp_routes_missing_total", Vec::new(), self.routes_missing.load(Relaxed)));
         for (found, count) in ["free", "in-use", "unable"].into_iter().zip(&self.probed) {
             out.push(("lanlord_dhcp_probes_total", vec![("found", found)], count.load(Relaxed)));
         }
@@ -107,4 +127,13 @@ impl Counters {
         out.push(("lanlord_dhcp_leases_expired_total", Vec::new(), self.expired.load(Relaxed)));
         out
     }
+}
+
+/// One row a kind of message.
+fn messages(family: &'static str, direction: &'static str, names: &[&'static str], counts: &[AtomicU64]) -> Rendered {
+    let row = |(name, count): (&&'static str, &AtomicU64)| {
+        let labels = vec![("family", family), ("type", *name), ("direction", direction)];
+        ("lanlord_dhcp_messages_total", labels, count.load(Relaxed))
+    };
+    names.iter().zip(counts).map(row).collect()
 }

@@ -1,15 +1,13 @@
 //! Addresses set aside for hosts that are about to be added (DH-503): a soft offer of another kind, one per
 //! family, until a deadline.
 
-use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv6Net};
+use ipnet::IpNet;
 
 use super::{Core, Leasing};
-use crate::domain::change::Change;
 use crate::domain::dhcp::book::Hold;
-use crate::domain::dhcp::policy::Place;
+use crate::domain::dhcp::policy::{Place, Subnet6};
 use crate::domain::dhcp::reserve::Traits;
 use crate::domain::lease::ClientKey;
 use crate::domain::net::Mac;
@@ -32,14 +30,6 @@ pub enum HoldError {
     NoNetworks,
     #[error("no address is free on network {0}")]
     Full(String),
-}
-
-/// IPv6 addresses in use: those of hosts, and those set aside.
-#[derive(Debug, Default)]
-pub(super) struct Holds {
-    held: HashMap<Ipv6Addr, Hold>,
-    hosts: HashMap<String, Vec<Ipv6Addr>>,
-    used: HashSet<Ipv6Addr>,
 }
 
 impl Leasing {
@@ -66,9 +56,10 @@ impl Leasing {
             return Err(HoldError::Full(link.name.clone()));
         }
         let like = out.iter().find_map(|held| if let IpAddr::V4(ip) = held.ip { Some(ip) } else { None });
-        if let Some(prefix) = link.prefixes6.first() {
-            let ip = core.holds.take(*prefix, like, hold).ok_or_else(|| HoldError::Full(link.name.clone()))?;
-            out.push(Held { ip: ip.into(), prefix: (*prefix).into(), network: link.name.clone() });
+        if let Some(subnet) = link.subnets6.first() {
+            let ip = core.vacancy6(network, subnet, mac, like).ok_or_else(|| HoldError::Full(link.name.clone()))?;
+            core.book6.hold(network, ip, hold);
+            out.push(Held { ip: ip.into(), prefix: subnet.prefix.into(), network: link.name.clone() });
         }
         Ok(out)
     }
@@ -77,7 +68,7 @@ impl Leasing {
     pub fn unhold(&self, holder: &str) {
         let mut core = self.core();
         core.book.unhold(holder);
-        core.holds.held.retain(|_, hold| hold.holder != holder);
+        core.book6.unhold(holder);
     }
 }
 
@@ -113,46 +104,21 @@ impl Core {
         let mut usable = known.filter(|(key, ip)| self.book.available(network, *ip, key, traits));
         usable.next().map(|(_, ip)| ip).or_else(next)
     }
-}
 
-impl Holds {
-    /// Follows the hosts, whose addresses are taken.
-    pub(super) fn apply(&mut self, change: &Change) {
-        match change {
-            Change::HostPut(host) => {
-                self.forget_host(&host.id);
-                let all = host.interfaces.iter().flat_map(|interface| &interface.addresses);
-                let mine: Vec<Ipv6Addr> =
-                    all.filter_map(|ip| if let IpAddr::V6(ip) = ip { Some(*ip) } else { None }).collect();
-                self.used.extend(&mine);
-                self.hosts.insert(host.id.clone(), mine);
-            }
-            Change::HostRemoved { id } => self.forget_host(id),
-            _ => {}
-        }
-    }
-
-    fn forget_host(&mut self, id: &str) {
-        for ip in self.hosts.remove(id).unwrap_or_default() {
-            self.used.remove(&ip);
-        }
-    }
-
-    pub(super) fn sweep(&mut self, now: Mono) {
-        self.held.retain(|_, hold| hold.until > now);
-    }
-
-    /// A free address of the prefix; with the host number of the IPv4 address beside it, if that is free.
-    fn take(&mut self, prefix: Ipv6Net, like: Option<Ipv4Addr>, hold: Hold) -> Option<Ipv6Addr> {
-        let base = u128::from(prefix.network());
-        let size = 128 - u32::from(prefix.prefix_len());
+    /// A free address of the IPv6 prefix; with the host number of the IPv4 address beside it, if that is free.
+    fn vacancy6(&self, network: usize, subnet: &Subnet6, mac: Option<Mac>, like: Option<Ipv4Addr>) -> Option<Ipv6Addr> {
+        let base = u128::from(subnet.prefix.network());
+        let size = 128 - u32::from(subnet.prefix.prefix_len());
         let last = if size >= 64 { u128::from(u64::MAX) } else { (1u128 << size) - 1 };
-        // number 0 is the subnet-router anycast address (RFC 4291 §2.6.1)
         let start = like.map_or(0x1000, |ip| u128::from(u32::from(ip) & 0xffff)).clamp(1, last.max(1));
         let numbers = (start..=last).chain(1..start).take(65_536);
-        let free = |ip: &Ipv6Addr| !self.used.contains(ip) && !self.held.contains_key(ip);
-        let ip = numbers.map(|number| Ipv6Addr::from(base | number)).find(free)?;
-        self.held.insert(ip, hold);
-        Some(ip)
+        // nobody's key: what any client holds or waits for is not free for a host
+        let nobody = ClientKey::Hw(0, Vec::new());
+        let name = &self.book.policy().networks[network].name;
+        let free = |ip: &Ipv6Addr| {
+            let unreserved = !self.book.reservations().holds6(name, *ip);
+            subnet.usable(*ip) && unreserved && self.book6.available(network, *ip, 128, &nobody, mac)
+        };
+        numbers.map(|number| Ipv6Addr::from(base | number)).find(free)
     }
 }

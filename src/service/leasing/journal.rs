@@ -6,19 +6,30 @@ use std::time::Duration;
 
 use crate::domain::change::Change;
 use crate::domain::dhcp::v4::{Decision, Outcome, Request, Silence};
+use crate::domain::dhcp::v6::wire::Kind as Kind6;
+use crate::domain::dhcp::v6::{Decision6, Request6};
 use crate::domain::dhcp::value::escape;
 use crate::domain::dhcp::wire::{Kind, Reply};
+use crate::domain::hex;
 use crate::domain::time::Mono;
 
 /// Lines a second and cause (reliability reference, section 4).
 const LINES: u32 = 10;
-/// Causes: kinds of reply, and silences.
-const CAUSES: usize = Kind::ALL.len() + Silence::ALL.len();
+/// Causes of DHCPv4: kinds of reply, and silences.
+const CAUSES4: usize = Kind::ALL.len() + Silence::ALL.len();
+/// With those of DHCPv6, whose silences that are told are one cause.
+const CAUSES: usize = CAUSES4 + Kind6::ALL.len() + 1;
 
 /// Remembers what was written lately.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Journal {
     windows: [(Mono, u32); CAUSES],
+}
+
+impl Default for Journal {
+    fn default() -> Journal {
+        Journal { windows: [(Mono(0), 0); CAUSES] }
+    }
 }
 
 impl Journal {
@@ -51,6 +62,26 @@ impl Journal {
         }
     }
 
+    /// Writes the line of one decision of DHCPv6.
+    pub(super) fn decided6(&mut self, request: &Request6<'_>, decision: &Decision6<'_>, now: Mono) {
+        let (why, via) = (decision.silence(), request.arrival.interface);
+        let cause = match (decision.reply_kind(), why) {
+            // offers are many, and nothing is given yet
+            (Some(Kind6::Advertise), _) => return,
+            (Some(kind), _) => CAUSES4 + kind as usize,
+            (None, Some(Silence::Declines | Silence::NotOwner)) => CAUSES4 + Kind6::ALL.len(),
+            (None, _) => return,
+        };
+        let Some(left_out) = self.may(cause, now) else { return };
+        let who = request.mac.map_or_else(|| request.duid.map(hex::write).unwrap_or_default(), |mac| mac.to_string());
+        let what: Vec<String> = decision.changes.iter().filter_map(concerned6).collect();
+        let (kind, what) = (request.kind.name(), what.join(", "));
+        match (decision.reply_kind(), why) {
+            (Some(reply), _) => tracing::info!(left_out, "{} to {kind}: {what} to {who} via {via}", reply.name()),
+            (None, why) => tracing::info!(left_out, reason = why.map(Silence::label), "{kind} from {who} via {via}"),
+        }
+    }
+
     /// How many lines were left out since the last one, if there may be one now.
     fn may(&mut self, cause: usize, now: Mono) -> Option<u32> {
         let (since, count) = self.windows.get_mut(cause)?;
@@ -75,6 +106,18 @@ fn who(request: &Request<'_>) -> String {
         (Some(mac), _) => mac.to_string(),
         (None, Some(id)) => escape(id),
         (None, None) => "?".to_owned(),
+    }
+}
+
+/// What a change gives or takes, with the name that it got.
+fn concerned6(change: &Change) -> Option<String> {
+    match change {
+        Change::LeaseGranted(lease) => {
+            let what = lease.prefix().map_or_else(|| lease.ip.to_string(), |prefix| prefix.to_string());
+            Some(format!("{what} ({})", lease.fqdn.as_deref().unwrap_or("-")))
+        }
+        Change::LeaseEnded { ip, .. } => Some(format!("end of {ip}")),
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Leasing: requests in, replies out, and between them the ledger. Owns the book of addresses and the order
-//! decide → commit → publish → answer (I2, I4). Opens no socket: a shell pushes datagrams in with
-//! [`Leasing::receive`] and sends what comes out of [`Replies`].
+//! decide → commit → publish → answer (I2, I4). Opens no socket: shells push datagrams in with
+//! [`Leasing::receive`] and [`Leasing::receive6`], and send what comes out of [`Replies`] and [`Replies6`].
 //!
 //! One lock guards the book; it is held for one decision or one committed batch, never across an await.
 //! There is no task per packet: one releaser waits for the commits in the order in which they were queued.
@@ -14,9 +14,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
+use crate::domain::change::Change;
 use crate::domain::dhcp::book::{Book, Ticket};
 use crate::domain::dhcp::policy::{LinkInfo, Policy};
 use crate::domain::dhcp::v4::{self, Arrival, Decision, Delivery, Facts, Now, Outcome, Request, Silence, Target};
+use crate::domain::dhcp::v6::book::{Book6, Ticket6};
+use crate::domain::dhcp::v6::wire::Kind as Kind6;
 use crate::domain::dhcp::wire::{Kind, Packet, encode};
 use crate::domain::dns::naming::Names;
 use crate::domain::lease::ClientKey;
@@ -38,6 +41,8 @@ mod probing;
 mod release;
 /// Routes to delegated prefixes.
 mod routes;
+/// DHCPv6: the way in, and what is its own on the way out.
+mod v6;
 
 pub use counters::Counters;
 pub use holds::{Held, HoldError};
@@ -86,6 +91,10 @@ pub struct Leasing {
     clock: Arc<dyn Clock>,
     ledger: OnceLock<Ledger>,
     replies: mpsc::Sender<Outgoing>,
+    replies6: mpsc::Sender<Outgoing6>,
+    /// Until the shell of DHCPv6 takes it.
+    out6: Mutex<Option<Replies6>>,
+    routes: OnceLock<Arc<dyn Routes>>,
     waiting: mpsc::Sender<Waiting>,
     queue: Mutex<Option<mpsc::Receiver<Waiting>>>,
     questions: mpsc::Sender<Question>,
@@ -97,22 +106,36 @@ pub struct Leasing {
 /// What the lock guards.
 struct Core {
     book: Book,
+    book6: Book6,
     /// By network and client: what is being committed for it.
     in_flight: HashMap<Client, InFlight>,
     journal: journal::Journal,
-    holds: holds::Holds,
     probing: probing::Probing,
 }
 
 /// A client on a network, by its name: a reload renumbers networks.
-type Client = (Arc<str>, ClientKey);
+type Client = (Arc<str>, Who);
+
+/// Whose messages are handled in the order of their arrival.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Who {
+    V4(ClientKey),
+    /// A DUID, with all of its identity associations.
+    V6(Vec<u8>),
+}
+
+/// What a client asked for, as far as a repetition is told by it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    V4(u32, Kind),
+    V6(u32, Kind6),
+}
 
 /// A client whose change is being committed.
 struct InFlight {
-    xid: u32,
-    kind: Kind,
+    asked: Asked,
     /// The newest other message of this client, looked at when the commit is through.
-    next: Option<Parcel>,
+    next: Option<Deferred>,
 }
 
 /// A datagram that had to wait.
@@ -129,12 +152,30 @@ struct Parcel {
     tries: u8,
 }
 
+/// A datagram of either family that waits for a commit of its client.
+enum Deferred {
+    V4(Parcel),
+    V6(v6::Parcel6),
+}
+
+/// What both books keep others from touching.
+struct Tickets(Ticket, Ticket6);
+
+/// A reply that waits for its commit.
+enum Ready {
+    V4(Kind, Outgoing),
+    /// With the routes that must be there before it leaves.
+    V6(Kind6, Outgoing6, Vec<PrefixRoute>),
+}
+
 /// A change on its way to the disk, and what happens after.
 struct Waiting {
     committed: tokio::sync::oneshot::Receiver<Result<crate::store::Outcome, crate::store::CommitError>>,
-    ticket: Ticket,
+    tickets: Tickets,
     client: Option<Client>,
-    reply: Option<(Kind, Outgoing)>,
+    reply: Option<Ready>,
+    /// Prefixes that are delegated no more, once this is committed.
+    routes_gone: Vec<PrefixRoute>,
 }
 
 /// What became of a datagram, for tests and `simulate`.
@@ -142,6 +183,7 @@ struct Waiting {
 pub enum Received {
     /// A reply without changes was queued.
     Answered(Kind),
+    Answered6(Kind6),
     /// Changes were queued; what follows waits for their commit.
     Committing,
     /// The same request again: the pending commit answers it (DH-212).
@@ -159,11 +201,13 @@ impl Leasing {
     pub fn new(policy: Policy, names: Arc<dyn Names>, clock: Arc<dyn Clock>) -> (Arc<Leasing>, Replies) {
         let (replies, out) = mpsc::channel(REPLIES);
         let (waiting, queue) = mpsc::channel(WAITING);
+        let (replies6, out6) = mpsc::channel(REPLIES);
+        let policy = Arc::new(policy);
         let core = Core {
-            book: Book::new(Arc::new(policy)),
+            book: Book::new(policy.clone()),
+            book6: Book6::new(policy),
             in_flight: HashMap::new(),
             journal: journal::Journal::default(),
-            holds: holds::Holds::default(),
             probing: probing::Probing::default(),
         };
         let (questions, asked) = mpsc::channel(probing::QUESTIONS);
@@ -173,6 +217,9 @@ impl Leasing {
             clock,
             ledger: OnceLock::new(),
             replies,
+            replies6,
+            out6: Mutex::new(Some(out6)),
+            routes: OnceLock::new(),
             waiting,
             queue: Mutex::new(Some(queue)),
             questions,
@@ -223,9 +270,11 @@ impl Leasing {
         let place = request.place(&policy).ok().filter(|_| request.kind != Kind::LeaseQuery);
         if let Some(place) = place {
             let client = request.client_key(policy.networks[place.network].identify);
-            let client = core.book.network_name(place.network).map(|name| (name, client));
-            if let Some(found) = client.as_ref().and_then(|c| core.join(place.network, c, &request, datagram)) {
-                return found;
+            let pending = core.book.is_pending(place.network, &client);
+            let client = core.book.network_name(place.network).map(|name| (name, Who::V4(client)));
+            if let Some(client) = client.as_ref().filter(|_| pending) {
+                let asked = Asked::V4(request.packet.xid(), request.kind);
+                return core.join(client, asked, || Deferred::V4(Parcel::of(&request, datagram, 0)));
             }
             return self.handle(&mut core, &policy, &request, client, (datagram, tries));
         }
@@ -271,8 +320,9 @@ impl Leasing {
             self.counters.silent(why);
         }
         if !changes.is_empty() {
-            let in_flight = InFlight { xid: request.packet.xid(), kind: request.kind, next: None };
-            return self.commit(core, changes, client.map(|client| (client, in_flight)), reply);
+            let asked = Asked::V4(request.packet.xid(), request.kind);
+            let reply = reply.map(|(kind, reply)| Ready::V4(kind, reply));
+            return self.commit(core, changes, client.map(|client| (client, asked)), reply);
         }
         match (reply, silence) {
             (Some((kind, reply)), _) => self.answer(kind, reply),
@@ -307,38 +357,41 @@ impl Leasing {
     fn commit(
         &self,
         core: &mut Core,
-        changes: Vec<crate::domain::change::Change>,
-        client: Option<(Client, InFlight)>,
-        reply: Option<(Kind, Outgoing)>,
+        changes: Vec<Change>,
+        client: Option<(Client, Asked)>,
+        reply: Option<Ready>,
     ) -> Received {
+        let routes_gone = core.routes_of_ended(&changes);
         let queued = self.ledger.get().and_then(|ledger| {
             let permit = self.waiting.try_reserve().ok()?;
-            let ticket = core.book.begin(&changes);
+            let tickets = core.begin(&changes);
             match ledger.submit(changes.into()) {
-                Ok(committed) => Some((permit, committed, ticket)),
+                Ok(committed) => Some((permit, committed, tickets)),
                 Err(_) => {
-                    core.book.settle(ticket);
+                    core.settle(tickets);
                     None
                 }
             }
         });
-        let Some((permit, committed, ticket)) = queued else {
+        let Some((permit, committed, tickets)) = queued else {
             self.counters.overloaded();
             return Received::Overloaded;
         };
-        let key = client.map(|(key, in_flight)| {
-            core.in_flight.insert(key.clone(), in_flight);
+        let key = client.map(|(key, asked)| {
+            core.in_flight.insert(key.clone(), InFlight { asked, next: None });
             key
         });
         self.in_flight.fetch_add(1, Ordering::AcqRel);
-        permit.send(Waiting { committed, ticket, client: key, reply });
+        permit.send(Waiting { committed, tickets, client: key, reply, routes_gone });
         Received::Committing
     }
 
     /// Takes another policy (DH-607). Offers, holds and commits in flight survive.
     pub fn reload(&self, policy: Policy) {
         let mut core = self.core();
-        core.book = core.book.under(Arc::new(policy));
+        let policy = Arc::new(policy);
+        core.book = core.book.under(policy.clone());
+        core.book6 = std::mem::take(&mut core.book6).under(policy);
     }
 
     /// Which addresses are this machine's own; never leased.
@@ -365,19 +418,27 @@ impl Leasing {
 impl Core {
     /// DH-212: while a change of this client is being committed, the same request joins it, and the newest
     /// other one waits for it.
-    fn join(&mut self, network: usize, client: &Client, request: &Request<'_>, datagram: &[u8]) -> Option<Received> {
-        if !self.book.is_pending(network, &client.1) {
-            return None;
-        }
+    fn join(&mut self, client: &Client, asked: Asked, parcel: impl FnOnce() -> Deferred) -> Received {
         let Some(in_flight) = self.in_flight.get_mut(client) else {
             // its lease is just ending by time or by order: it will ask again
-            return Some(Received::Deferred);
+            return Received::Deferred;
         };
-        if in_flight.xid == request.packet.xid() && in_flight.kind == request.kind {
-            return Some(Received::Joined);
+        if in_flight.asked == asked {
+            return Received::Joined;
         }
-        in_flight.next = Some(Parcel::of(request, datagram, 0));
-        Some(Received::Deferred)
+        in_flight.next = Some(parcel());
+        Received::Deferred
+    }
+
+    /// Marks what these changes touch, in both families, as being committed.
+    fn begin(&mut self, changes: &[Change]) -> Tickets {
+        Tickets(self.book.begin(changes), self.book6.begin(changes))
+    }
+
+    /// The proposal is decided, one way or the other.
+    fn settle(&mut self, Tickets(v4, v6): Tickets) {
+        self.book.settle(v4);
+        self.book6.settle(v6);
     }
 }
 
@@ -407,7 +468,7 @@ impl View for Feed {
         let mut core = self.0.core();
         for entry in batch {
             core.book.apply(&entry.change, entry.at, now);
-            core.holds.apply(&entry.change);
+            core.book6.apply(&entry.change, entry.at, now);
         }
     }
 }

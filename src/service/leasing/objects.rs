@@ -107,6 +107,7 @@ impl Leasing {
         let place = policy.by_address(ip, preferred)?;
         let lease = core.book.lease(place.network, ip)?;
         let traits = Traits {
+            ia: None,
             mac: lease.mac,
             client_id: lease.client_id.as_deref(),
             circuit_id: lease.circuit_id.as_deref(),

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Leasing, Parcel, Waiting};
+use super::{Deferred, Leasing, Parcel, Ready, Waiting};
 use crate::domain::dhcp::v4::Arrival;
 use crate::store::{CommitError, Ledger, Outcome};
 
@@ -46,18 +46,27 @@ impl Leasing {
 
     /// The commit is through, one way or the other: what it kept waiting goes on.
     async fn finish(&self, waiting: Waiting) {
-        let Waiting { committed, ticket, client, reply } = waiting;
+        let Waiting { committed, tickets, client, reply, routes_gone } = waiting;
         let result = committed.await.unwrap_or(Err(CommitError::Stopping));
         let next = {
             let mut core = self.core();
-            core.book.settle(ticket);
+            core.settle(tickets);
             client.and_then(|client| core.in_flight.remove(&client)).and_then(|in_flight| in_flight.next)
         };
+        if matches!(result, Ok(Outcome::Committed(_))) {
+            self.remove_routes(&routes_gone).await;
+        }
         match (result, reply) {
-            (Ok(Outcome::Committed(_)), Some((kind, reply))) => {
-                // the bindings hold the lease by now (I4)
+            // the bindings hold the lease by now (I4)
+            (Ok(Outcome::Committed(_)), Some(Ready::V4(kind, reply))) => {
                 if self.replies.send(reply).await.is_ok() {
                     self.counters.sent(kind);
+                }
+            }
+            (Ok(Outcome::Committed(_)), Some(Ready::V6(kind, reply, routes))) => {
+                self.install_routes(&routes).await;
+                if self.replies6.send(reply).await.is_ok() {
+                    self.counters.sent6(kind);
                 }
             }
             (Ok(_), _) => {}
@@ -66,8 +75,10 @@ impl Leasing {
                 tracing::debug!(%why, "a lease could not be committed; its client gets no answer");
             }
         }
-        if let Some(parcel) = next {
-            self.unpack(&parcel);
+        match next {
+            Some(Deferred::V4(parcel)) => self.unpack(&parcel),
+            Some(Deferred::V6(parcel)) => self.unpack6(&parcel),
+            None => {}
         }
     }
 
@@ -95,25 +106,31 @@ impl Leasing {
     /// Ends leases whose time is over, one batch; their names leave in the same commit. Returns how many.
     pub(super) async fn end_what_is_over(&self, ledger: &Ledger) -> usize {
         let now = self.now();
-        let (changes, ticket) = {
+        let (changes, tickets, routes_gone) = {
             let mut core = self.core();
             core.book.sweep(now.mono);
             core.book.sweep_holds(now.mono);
             core.book.sweep_quarantines(now.wall);
             core.book.forget_long_past(now.wall);
-            core.holds.sweep(now.mono);
-            let changes = core.book.expired(now.mono, EXPIRY_BATCH);
-            let ticket = core.book.begin(&changes);
-            (changes, ticket)
+            core.book6.sweep(now.mono);
+            core.book6.sweep_holds(now.mono);
+            core.book6.sweep_quarantines(now.wall);
+            core.book6.forget_long_past(now.wall);
+            let mut changes = core.book.expired(now.mono, EXPIRY_BATCH);
+            changes.extend(core.book6.expired(now.mono, EXPIRY_BATCH - changes.len()));
+            let routes_gone = core.routes_of_ended(&changes);
+            let tickets = core.begin(&changes);
+            (changes, tickets, routes_gone)
         };
         let count = changes.len();
         if count == 0 {
             return 0;
         }
         let result = ledger.propose(changes.into()).await;
-        self.core().book.settle(ticket);
+        self.core().settle(tickets);
         match result {
             Ok(_) => {
+                self.remove_routes(&routes_gone).await;
                 self.counters.expired(count);
                 count
             }

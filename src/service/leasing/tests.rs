@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::domain::change::Change;
-use crate::domain::dhcp::policy::{LeaseTimes, Network, Pool, Subnet};
+use crate::domain::dhcp::policy::{LeaseTimes, Network, Pool, Subnet, Subnet6};
 use crate::domain::dhcp::wire::{COOKIE, code};
 use crate::domain::dns::naming::{self, NameRequest};
 use crate::domain::host::{Host, Interface};
@@ -19,6 +19,8 @@ use crate::store::{Port, PortError, Recovered};
 
 /// Conflict detection.
 mod probing;
+/// DHCPv6.
+mod six;
 
 struct PlainNames;
 
@@ -91,7 +93,7 @@ fn policy(name: &str) -> Policy {
     subnet.times = Some(LeaseTimes { default: 600, min: 60, max: 3600, infinite: false });
     let mut network = Network { name: name.to_owned(), interface: Some("eth0".to_owned()), ..Network::default() };
     network.subnets = vec![subnet];
-    network.prefixes6 = vec!["2001:db8::/64".parse().unwrap()];
+    network.subnets6 = vec![Subnet6::new("2001:db8::/64".parse().unwrap())];
     network.domain = "lan.example".to_owned();
     network.vlan = Some(7);
     Policy::new(vec![network])

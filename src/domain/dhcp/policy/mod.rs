@@ -9,6 +9,8 @@ mod network;
 mod recipe;
 /// Options with their values.
 mod setting;
+/// The same for DHCPv6.
+mod v6;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -19,6 +21,7 @@ pub use index::Place;
 pub use network::{Identify, LinkInfo, Network, Pool, Subnet};
 pub use recipe::{Match, Recipe};
 pub use setting::{Placeholders, Setting, Value, settable};
+pub use v6::{Delegation, Placeholders6, Pool6, Rules6, Setting6, Subnet6, Times6, Value6};
 
 use crate::domain::lease::Reservation;
 use index::Index;
@@ -37,7 +40,11 @@ pub struct Policy {
     pub http_url: String,
     pub times: LeaseTimes,
     pub rules: Rules,
+    /// DHCPv6 options for every network.
+    pub options6: Vec<Setting6>,
+    pub rules6: Rules6,
     index: Index,
+    index6: v6::Index6,
 }
 
 /// Lease times, in seconds.
@@ -112,6 +119,7 @@ impl Policy {
     /// A policy over these networks; everything else at its default and free to be set.
     pub fn new(networks: Vec<Network>) -> Policy {
         let index = Index::over(&networks);
+        let index6 = v6::Index6::over(&networks);
         Policy {
             networks,
             options: Vec::new(),
@@ -120,7 +128,10 @@ impl Policy {
             http_url: String::new(),
             times: LeaseTimes::default(),
             rules: Rules::default(),
+            options6: Vec::new(),
+            rules6: Rules6::default(),
             index,
+            index6,
         }
     }
 
@@ -172,7 +183,7 @@ impl Policy {
                 vlan: network.vlan,
                 domain: network.domain.clone(),
                 prefixes: (network.subnets.iter().map(|s| IpNet::V4(s.prefix)))
-                    .chain(network.prefixes6.iter().map(|p| IpNet::V6(*p)))
+                    .chain(network.subnets6.iter().map(|s| IpNet::V6(s.prefix)))
                     .collect(),
             })
             .collect()

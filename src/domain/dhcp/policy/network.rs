@@ -1,12 +1,12 @@
 //! Links, their subnets and pools, as decisions see them. Owns what an address may be used for; refuses to
 //! know who uses it.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{LeaseTimes, Setting};
+use super::{LeaseTimes, Setting, Setting6, Subnet6};
 
 /// A named link: its subnets, and how packets of it are known.
 #[derive(Debug, Clone, Default)]
@@ -20,8 +20,13 @@ pub struct Network {
     pub domain: String,
     pub vlan: Option<u16>,
     pub subnets: Vec<Subnet>,
-    /// IPv6 prefixes of the link, for the addresses of hosts.
-    pub prefixes6: Vec<ipnet::Ipv6Net>,
+    /// IPv6 prefixes of the link.
+    pub subnets6: Vec<Subnet6>,
+    /// IPv6 addresses of relays on the link, beside those that lie in its prefixes.
+    pub relays6: Vec<Ipv6Addr>,
+    /// Interface-ids (option 18) of relays that name no link address.
+    pub interface_ids: Vec<Vec<u8>>,
+    pub options6: Vec<Setting6>,
     pub options: Vec<Setting>,
     /// Whether we may say no to clients that we do not know (DH-205).
     pub authoritative: bool,

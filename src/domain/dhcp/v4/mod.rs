@@ -98,11 +98,15 @@ pub enum Silence {
     NotAllowed,
     /// Every address that was tried is used by a station that was not given it.
     Conflicts,
+    /// DHCPv6: sent to our address, where RFC 9915 allows multicast only.
+    Unicast,
+    /// DHCPv6: addresses are not given here.
+    Stateless,
 }
 
 impl Silence {
     /// All of them, for the metrics.
-    pub const ALL: [Silence; 15] = [
+    pub const ALL: [Silence; 17] = [
         Silence::Done,
         Silence::NoSubnet,
         Silence::NotForUs,
@@ -118,6 +122,8 @@ impl Silence {
         Silence::Unexpected,
         Silence::NotAllowed,
         Silence::Conflicts,
+        Silence::Unicast,
+        Silence::Stateless,
     ];
 
     /// The label of the metric.
@@ -138,6 +144,8 @@ impl Silence {
             Silence::Unexpected => "unexpected-type",
             Silence::NotAllowed => "not-allowed",
             Silence::Conflicts => "conflicts",
+            Silence::Unicast => "unicast",
+            Silence::Stateless => "stateless",
         }
     }
 }

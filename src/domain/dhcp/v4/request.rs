@@ -113,6 +113,7 @@ impl<'a> Request<'a> {
         let info = self.believed_relay_info(policy, network);
         let relay_value = |sub| info.and_then(|info| relay::value(info, sub));
         Traits {
+            ia: None,
             mac: self.mac,
             client_id: self.client_id.as_deref(),
             circuit_id: relay_value(relay::sub::CIRCUIT_ID),

@@ -1,18 +1,144 @@
-//! DHCPv6 (RFC 9915): a datagram becomes a request, a decision says what follows. Owns every rule of the
-//! exchange; refuses to send, to commit and to look at a clock.
+//! DHCPv6 (RFC 9915): a datagram becomes a [`Request6`], [`decide`] says what follows. Owns every rule of
+//! the exchange; refuses to send, to commit and to look at a clock.
 
-use std::net::Ipv6Addr;
+/// Which addresses and prefixes an identity association gets.
+mod assign;
+/// SOLICIT, REQUEST, RENEW, REBIND.
+mod bind;
+/// Who holds what.
+pub mod book;
+/// Free addresses and blocks.
+pub mod free;
+/// Leases as they are written, and their names.
+mod lease;
+/// The registry of options.
+pub mod options;
+/// CONFIRM, RELEASE, DECLINE, INFORMATION-REQUEST, ADDR-REG-INFORM.
+mod others;
+/// Replies: options by precedence, who they go to.
+mod reply;
+/// Datagrams as typed requests.
+pub mod request;
+/// Bytes to slices and replies to bytes.
+pub mod wire;
 
-/// How a datagram came in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Arrival6<'a> {
-    pub interface: &'a str,
-    /// Index of the interface, as the kernel counts.
-    pub index: u32,
-    /// The client, or the relay that is nearest to us.
-    pub source: Ipv6Addr,
-    pub source_port: u16,
-    pub destination: Ipv6Addr,
-    /// True if it was sent to a group, as clients must (RFC 9915 §16).
-    pub multicast: bool,
+use std::cell::RefCell;
+use std::net::SocketAddrV6;
+use std::sync::Arc;
+
+use super::book::Book;
+use super::policy::Policy;
+use super::reserve::Traits;
+pub use super::v4::Silence;
+use crate::domain::change::Change;
+use crate::domain::dns::naming::Names;
+use crate::domain::lease::Reservation;
+use crate::domain::time::Now;
+use book::{Book6, Effect6};
+pub use request::{Arrival6, Request6};
+use wire::{Kind, Reply};
+
+/// What decisions are made against, beside the policy.
+#[derive(Clone, Copy)]
+pub struct Facts6<'a> {
+    pub book: &'a Book6,
+    /// Reservations, and who declines too often, of both families.
+    pub shared: &'a Book,
+    pub names: &'a dyn Names,
+}
+
+/// What follows from a request. The order is law: `changes` are durable before the reply leaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision6<'a> {
+    pub outcome: Outcome6<'a>,
+    /// To be committed first; empty for what only concerns memory.
+    pub changes: Vec<Change>,
+    pub effects: Vec<Effect6>,
+}
+
+/// Answer or silence.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome6<'a> {
+    /// The reply and where it goes; the scope of a link-local address is the receiving interface.
+    Send(Box<Reply<'a>>, SocketAddrV6),
+    Silent(Silence),
+}
+
+impl<'a> Decision6<'a> {
+    fn silent(why: Silence) -> Decision6<'a> {
+        Decision6 { outcome: Outcome6::Silent(why), changes: Vec::new(), effects: Vec::new() }
+    }
+
+    /// Why nothing is sent, if nothing is.
+    pub fn silence(&self) -> Option<Silence> {
+        match &self.outcome {
+            Outcome6::Silent(why) => Some(*why),
+            Outcome6::Send(..) => None,
+        }
+    }
+
+    /// The kind of the reply, if there is one.
+    pub fn reply_kind(&self) -> Option<Kind> {
+        match &self.outcome {
+            Outcome6::Send(reply, _) => Some(reply.kind),
+            Outcome6::Silent(_) => None,
+        }
+    }
+}
+
+/// One request on the link that it belongs to, with everything that its decision needs.
+struct Case<'a> {
+    request: &'a Request6<'a>,
+    facts: Facts6<'a>,
+    policy: &'a Policy,
+    now: Now,
+    network: usize,
+    /// Reservations that select this client, the most telling first, for its name and options.
+    reserved: Vec<Arc<Reservation>>,
+    /// What this decision has given to an identity association already.
+    taken: RefCell<Vec<assign::Piece>>,
+}
+
+/// What to do about a request. Pure, but for the name that `facts.names` notes as taken.
+pub fn decide<'a>(request: &'a Request6<'a>, facts: &Facts6<'a>, policy: &'a Policy, now: Now) -> Decision6<'a> {
+    if let Err(why) = request.check(policy) {
+        return Decision6::silent(why);
+    }
+    let Some(network) = request.network(policy) else { return Decision6::silent(Silence::NoSubnet) };
+    let case = Case::new(request, *facts, policy, now, network);
+    // RFC 9915 §18.4: messages sent to a unicast address of ours are discarded
+    if !request.arrival.multicast && request.relays.is_empty() && request.kind != Kind::AddrRegInform {
+        return case.unicast();
+    }
+    let stateless = matches!(request.kind, Kind::InformationRequest | Kind::AddrRegInform);
+    if !policy.rules6.stateful && !stateless {
+        return Decision6::silent(Silence::Stateless);
+    }
+    match request.kind {
+        Kind::Solicit => case.solicit(),
+        Kind::Request => case.request(),
+        Kind::Confirm => case.confirm(),
+        Kind::Renew => case.renew(),
+        Kind::Rebind => case.rebind(),
+        Kind::Release => case.release(),
+        Kind::Decline => case.decline(),
+        Kind::InformationRequest => case.inform(),
+        Kind::AddrRegInform => case.register(),
+        Kind::Advertise | Kind::Reply | Kind::Reconfigure | Kind::AddrRegReply => {
+            Decision6::silent(Silence::Unexpected)
+        }
+    }
+}
+
+impl<'a> Case<'a> {
+    fn new(request: &'a Request6<'a>, facts: Facts6<'a>, policy: &'a Policy, now: Now, network: usize) -> Case<'a> {
+        let name = policy.networks[network].name.as_str();
+        let traits = request.traits(request.ias.first().map_or(0, |ia| ia.iaid));
+        let reserved = facts.shared.reservations().all_of(name, traits).cloned().collect();
+        Case { request, facts, policy, now, network, reserved, taken: RefCell::default() }
+    }
+
+    fn traits(&self, iaid: u32) -> Traits<'a> {
+        self.request.traits(iaid)
+    }
 }

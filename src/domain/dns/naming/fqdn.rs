@@ -68,9 +68,43 @@ pub fn reply81(option: &[u8], fqdn: Option<&str>) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// N of DHCPv6, which has it where option 81 has E (RFC 4704 §4.1).
+const N6: u8 = 4;
+
+/// DHCPv6 option 39 as the option 81 that says the same: its name is always in wire format, and the two
+/// rcodes are missing (RFC 4704 §4). `None` if it is too short.
+pub fn option81_of_39(option: &[u8]) -> Option<Vec<u8>> {
+    let (flags, name) = option.split_first()?;
+    let no_update = if flags & N6 != 0 { N } else { 0 };
+    let mut out = vec![flags & S | E | no_update, 0, 0];
+    out.extend_from_slice(name);
+    Some(out)
+}
+
+/// The server's option 39 in answer to the client's; as [`reply81`].
+pub fn reply39(option: &[u8], fqdn: Option<&str>) -> Option<Vec<u8>> {
+    let reply = reply81(&option81_of_39(option)?, fqdn)?;
+    let [flags, _, _, name @ ..] = reply.as_slice() else { return None };
+    let no_update = if flags & N != 0 { N6 } else { 0 };
+    let mut out = vec![flags & (S | O) | no_update];
+    out.extend_from_slice(name);
+    Some(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn option_39_says_what_option_81_says() {
+        let reply = |option: &[u8], name| reply39(option, name).unwrap();
+        assert_eq!(reply(b"\x01\x02pc", Some("pc.lan")), b"\x01\x02pc\x03lan\x00");
+        assert_eq!(reply(b"\x00\x02pc", Some("pc.lan")), b"\x03\x02pc\x03lan\x00");
+        assert_eq!(reply(b"\x04\x02pc", None), b"\x04\x02pc\x00");
+        assert_eq!(reply39(b"", Some("pc.lan")), None);
+        let client = ClientFqdn::parse(&option81_of_39(b"\x05\x02pc").unwrap()).unwrap();
+        assert_eq!((client.server_updates, client.no_update, client.name), (true, true, b"pc".to_vec()));
+    }
 
     #[test]
     fn reads_both_encodings() {

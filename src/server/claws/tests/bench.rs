@@ -20,7 +20,7 @@ use crate::domain::claws::access::{Namespaces, Patterns, Principal};
 use crate::domain::claws::transaction::Role;
 use crate::domain::claws::xml::{Element, decode};
 use crate::domain::claws::{CLAWS, HOST};
-use crate::domain::dhcp::policy::{Network, Policy, Pool, Subnet};
+use crate::domain::dhcp::policy::{Network, Policy, Pool, Subnet, Subnet6};
 use crate::server::claws::router;
 use crate::service::bus::builtin::{AddressModule, Enricher, NameModule, ZoneRule};
 use crate::service::bus::{Bus, Credential, Module, Parts, Settings};
@@ -92,7 +92,7 @@ fn policy() -> Policy {
         interface: Some("eth0".to_owned()),
         domain: "guest.example.com".to_owned(),
         subnets: vec![subnet],
-        prefixes6: vec!["2000::/3".parse().unwrap()],
+        subnets6: vec![Subnet6::new("2000::/3".parse().unwrap())],
         ..Network::default()
     };
     Policy::new(vec![network])
