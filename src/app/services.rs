@@ -72,6 +72,8 @@ impl Services {
         let (leasing, replies) = Leasing::new(policy, Arc::new(naming.clone()), clock.clone());
         let bindings = Bindings::new(clock.clone());
         let secrets = Secrets::load(state).map_err(|e| AppError::Failed(e.to_string()))?;
+        let secret = secrets.derive("addresses of dhcp6");
+        leasing.identify6(settings::duid(&secrets.derive("duid of dhcp6")), secret);
         let devices =
             Devices::new(config.provisioning.base.clone(), config.provisioning.template.clone(), Arc::new(secrets));
         let phones = Provisioning::new(

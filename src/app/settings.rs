@@ -26,6 +26,17 @@ pub(super) fn policy(config: &Config, plugins: &[Plugin]) -> Policy {
     policy
 }
 
+/// Our DUID unless the configuration has one: a DUID-UUID (RFC 6355), made of the installation's key, so that
+/// it needs no file of its own and is the same after a restore.
+pub(super) fn duid(secret: &[u8; 32]) -> Vec<u8> {
+    let mut uuid = [0u8; 16];
+    uuid.copy_from_slice(&secret[..16]);
+    // RFC 9562 §5.8: version 8, its contents are our own
+    uuid[6] = uuid[6] & 0x0f | 0x80;
+    uuid[8] = uuid[8] & 0x3f | 0x80;
+    [&[0, 4][..], &uuid].concat()
+}
+
 /// Names: every network has its domain; the zone files count only while DNS is on.
 pub(super) fn naming(config: &Config, links: &Links, seed: u64) -> naming::Settings {
     let mut settings = naming::Settings::new(&config.server.domain, seed);
@@ -88,6 +99,8 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("log.level", old.log == new.log),
         ("network.interface", interfaces(old) == interfaces(new)),
         ("dhcp4.enabled", old.dhcp4.enabled == new.dhcp4.enabled),
+        ("dhcp6.enabled", old.dhcp6.enabled == new.dhcp6.enabled),
+        ("dhcp6.port", (old.dhcp6.port, old.dhcp6.client_port) == (new.dhcp6.port, new.dhcp6.client_port)),
         ("dhcp4.port", (old.dhcp4.port, old.dhcp4.client_port) == (new.dhcp4.port, new.dhcp4.client_port)),
         ("dns.enabled", old.dns.enabled == new.dns.enabled),
         ("dns.listen", (&old.dns.listen, old.dns.port) == (&new.dns.listen, new.dns.port)),
@@ -186,14 +199,23 @@ pub(super) fn radv(config: &Config) -> Vec<radv::Served> {
 fn announced(config: &Config, network: &Network) -> Option<radv::Served> {
     let ra = network.ra.as_ref().filter(|ra| ra.enabled)?;
     let mut said = ra.said.clone();
-    said.flags = Flags::default();
-    let nets = network.subnets.iter().filter_map(|s| if let IpNet::V6(net) = s.prefix { Some(net) } else { None });
+    // RFC 4861 §4.2: M and O say what the DHCPv6 server of this machine does here
+    let gives = |pools: bool| config.dhcp6.enabled && config.dhcp6.stateful && pools;
+    let six = || network.subnets.iter().filter_map(|subnet| subnet.six.as_ref());
+    said.flags = Flags {
+        managed: gives(six().any(|six| !six.pools.is_empty() || !six.delegate.is_empty())),
+        other: config.dhcp6.enabled,
+    };
+    let nets = network.subnets.iter().filter_map(|s| match (s.prefix, &s.six) {
+        (IpNet::V6(net), Some(six)) => Some((net, gives(!six.pools.is_empty()))),
+        _ => None,
+    });
     said.prefixes = nets
-        .map(|net| Prefix {
+        .map(|(net, given)| Prefix {
             net,
             on_link: ra.on_link,
             // RFC 4862 §5.5.3 d: hosts make addresses of 64 bits only
-            autonomous: ra.autonomous.unwrap_or(net.prefix_len() == 64),
+            autonomous: ra.autonomous.unwrap_or(net.prefix_len() == 64 && !given),
             valid: ra.valid,
             preferred: ra.preferred,
         })

@@ -41,8 +41,14 @@ pub const TABLES: &[Table] = &[
         false,
         "Router advertisements (IPv6) on the interface of the network above. Off until you say so.",
     ),
+    table(
+        "network.subnet.delegate",
+        true,
+        "A prefix that is delegated in parts to the routers on the IPv6 subnet above.",
+    ),
     table("network.reservation", true, "An address, a name or options that wait for one client of the network above."),
     table("dhcp4", false, "DHCPv4. Off until you say so: look for other DHCP servers on the link first."),
+    table("dhcp6", false, "DHCPv6. Off until you say so."),
     table("dns", false, "DNS for the names of leases, reservations and hosts, for zone files, and for local clients."),
     table("provisioning", false, "Files for phones, over TFTP and HTTP."),
     table("claws", false, "The CLAWS event bus."),
@@ -86,6 +92,12 @@ pub const KEYS: &[Key] = &[
         "The interface on that link; leave it out if only relays speak for the network.",
     ),
     key("network", "relays", "[\"10.77.0.1\"]", "Addresses of relay agents that lie outside the network's prefixes."),
+    key(
+        "network",
+        "interface_ids",
+        "[\"port-7\"]",
+        "Interface-ids (DHCPv6 option 18) of relays that name no address: text, or hexadecimal after 0x.",
+    ),
     key("network", "vlan", "20", "VLAN number, 1 to 4094, as CLAWS events may name it."),
     key("network", "domain", "\"voice.home.arpa\"", "Domain of its clients (option 15). Default: the server's."),
     key(
@@ -121,16 +133,27 @@ pub const KEYS: &[Key] = &[
         "DHCPv4 options by name or number, for all its clients.",
     ),
     key(
+        "network",
+        "options6",
+        "{ \"domain-search\" = \"voice.home.arpa\" }",
+        "DHCPv6 options by name or number, for all its clients.",
+    ),
+    key(
         "network.subnet",
         "prefix",
         "\"10.77.0.0/24\"",
-        "Needed. An IPv6 prefix gives addresses to hosts of the CLAWS bus and their names.",
+        "Needed, IPv4 or IPv6. Hosts of the CLAWS bus get addresses of it.",
     ),
-    key("network.subnet", "pool", "[\"10.77.0.100-10.77.0.199\"]", "Ranges for anybody who asks."),
+    key(
+        "network.subnet",
+        "pool",
+        "[\"10.77.0.100-10.77.0.199\"]",
+        "Ranges for anybody who asks; for IPv6 prefixes, too.",
+    ),
     key("network.subnet", "exclude", "[\"10.77.0.150\"]", "Addresses or ranges of the pool that are left out."),
     key("network.subnet", "router", "\"10.77.0.1\"", "Default router (option 3)."),
-    key("network.subnet", "dns", "[\"10.77.0.1\"]", "DNS servers (option 6). Default: this server, if its DNS is on."),
-    key("network.subnet", "ntp", "[\"10.77.0.1\"]", "Time servers (option 42)."),
+    key("network.subnet", "dns", "[\"10.77.0.1\"]", "DNS servers. Default: this server, if its DNS is on."),
+    key("network.subnet", "ntp", "[\"10.77.0.1\"]", "Time servers."),
     key(
         "network.subnet",
         "lease_time",
@@ -151,7 +174,12 @@ pub const KEYS: &[Key] = &[
     ),
     key("network.subnet", "boot_file", "\"undionly.kpxe\"", "Boot file in the header."),
     key("network.subnet", "relays", "[\"192.0.2.7\"]", "Relay agents that serve this subnet from outside of it."),
-    key("network.subnet", "options", "{ 66 = \"10.77.0.2\" }", "DHCPv4 options by name or number."),
+    key(
+        "network.subnet",
+        "options",
+        "{ 66 = \"10.77.0.2\" }",
+        "DHCP options by name or number, of the prefix's family.",
+    ),
     key(
         "network.ra",
         "enabled",
@@ -195,6 +223,20 @@ pub const KEYS: &[Key] = &[
         "known_routers",
         "[\"fe80::1\"]",
         "Link-local addresses of other routers that belong there; any other one is reported. Default: none.",
+    ),
+    key("network.subnet", "preferred_time", "\"8h\"", "IPv6: preferred lifetime. Default: dhcp6's."),
+    key("network.subnet.delegate", "prefix", "\"2001:db8:7700::/40\"", "Needed."),
+    key(
+        "network.subnet.delegate",
+        "length",
+        "56",
+        "Needed: length of the parts. Who asks for a longer prefix, up to 64, gets the begin of a part.",
+    ),
+    key(
+        "network.subnet.delegate",
+        "exclude",
+        "\"2001:db8:7700::/64\"",
+        "What the holder of the part around it leaves alone (RFC 6603).",
     ),
     key(
         "network.reservation",
@@ -267,6 +309,28 @@ pub const KEYS: &[Key] = &[
          Default false: each identifier has its own.",
     ),
     key("dhcp4", "options", "{ \"domain-search\" = \"home.arpa\" }", "DHCPv4 options for all networks."),
+    key("dhcp6", "enabled", "false", "Default false."),
+    key("dhcp6", "port", "547", "UDP port of servers and relays. Default 547."),
+    key("dhcp6", "client_port", "546", "UDP port of clients. Default 546."),
+    key(
+        "dhcp6",
+        "mode",
+        "\"stateful\"",
+        "\"stateful\" (default) gives addresses and prefixes, \"stateless\" options only.",
+    ),
+    key("dhcp6", "lease_time", "\"12h\"", "Valid lifetime. Default 12 hours."),
+    key("dhcp6", "preferred_time", "\"8h\"", "Preferred lifetime. Default: five eighths of the lease time."),
+    key("dhcp6", "rapid_commit", "false", "Answer SOLICIT with option 14 by a REPLY. Default false."),
+    key(
+        "dhcp6",
+        "use_multicast",
+        "false",
+        "Tell clients that unicast to use multicast (RFC 8415); RFC 9915 drops their messages. Default false.",
+    ),
+    key("dhcp6", "register", "true", "Whether clients may register addresses of their own (RFC 9686). Default true."),
+    key("dhcp6", "preference", "0", "Rank among several servers (option 7), 0 to 255. Default 0."),
+    key("dhcp6", "duid", "\"000300010800270000aa\"", "Our DUID in hexadecimal. Default: made once and kept."),
+    key("dhcp6", "options", "{ \"sol-max-rt\" = 3600 }", "DHCPv6 options by name or number, for all networks."),
     key("dns", "enabled", "true", "Default: true if the table [dns] stands in the file."),
     key(
         "dns",
@@ -418,6 +482,19 @@ pub fn known(section: &str, name: &str) -> bool {
     of(section).any(|known| known == name)
 }
 
+/// True for a key of a subnet that needs an IPv6 prefix.
+pub fn of_ipv6(key: &Key) -> bool {
+    (key.section, key.name) == ("network.subnet", "preferred_time")
+}
+
+impl Key {
+    /// Example and explanation, commented out.
+    fn shown(&self) -> String {
+        let about: String = self.about.lines().map(|line| format!("#    {line}\n")).collect();
+        format!("#{} = {}\n{about}", self.name, self.example)
+    }
+}
+
 /// The shipped configuration file: every key explained, none set.
 pub fn shipped() -> String {
     let mut out = String::from(
@@ -427,12 +504,14 @@ pub fn shipped() -> String {
     );
     for table in TABLES {
         out.push_str(&format!("\n# {}\n", table.about));
+        if table.path == "network.subnet.delegate" {
+            out.push_str("#[[network.subnet]]\n#prefix = \"2001:db8:77::/64\"\n");
+            KEYS.iter().filter(|key| of_ipv6(key)).for_each(|key| out.push_str(&key.shown()));
+        }
         let heading = if table.many { format!("#[[{}]]", table.path) } else { format!("#[{}]", table.path) };
         out.push_str(&format!("{heading}\n"));
-        for key in KEYS.iter().filter(|key| key.section == table.path) {
-            out.push_str(&format!("#{} = {}\n", key.name, key.example));
-            key.about.lines().for_each(|line| out.push_str(&format!("#    {line}\n")));
-        }
+        let own = KEYS.iter().filter(|key| key.section == table.path && !of_ipv6(key));
+        own.for_each(|key| out.push_str(&key.shown()));
     }
     out
 }

@@ -12,6 +12,8 @@ use toml::de::DeTable;
 
 /// The CLAWS bus: credentials, modules, zones for hosts.
 pub mod claws;
+/// DHCPv6: its section, and what IPv6 subnets say to it.
+pub mod dhcp6;
 /// The registry of keys.
 pub mod keys;
 /// Networks, subnets, reservations.
@@ -32,6 +34,7 @@ pub mod raw;
 pub mod services;
 
 pub use claws::Claws;
+pub use dhcp6::Dhcp6;
 pub use networks::{Network, Reservation, Subnet};
 pub use problem::{Problem, Problems};
 pub use services::{AutoCreate, Dhcp4, Dns, Log, Provisioning, Server};
@@ -53,6 +56,7 @@ pub struct Config {
     /// What `networks` and `dhcp4` mean for DHCP; without the recipes of plugins.
     pub policy: Policy,
     pub dhcp4: Dhcp4,
+    pub dhcp6: Dhcp6,
     pub dns: Dns,
     pub provisioning: Provisioning,
     pub claws: Claws,
@@ -91,17 +95,19 @@ fn understand(doc: &Document<'_>, table: &Spanned<DeTable<'_>>) -> Config {
     let top = Section::new(doc, table, "");
     let server = services::server(top.table("server", "server"));
     let dhcp4 = services::dhcp4(top.table("dhcp4", "dhcp4"));
+    let dhcp6 = dhcp6::read(top.table("dhcp6", "dhcp6"));
     let dns = services::dns(doc, top.table("dns", "dns"));
     let provisioning = services::provisioning(doc, top.table("provisioning", "provisioning"));
     let networks = networks::read(&top, &server.domain);
     Config {
         file: doc.file.to_owned(),
         log: services::log(top.table("log", "log")),
-        policy: policy::read(doc, &networks, &dhcp4, &dns, &provisioning),
+        policy: policy::read(doc, &networks, (&dhcp4, &dhcp6), &dns, &provisioning),
         claws: claws::read(top.table("claws", "claws")),
         server,
         networks,
         dhcp4,
+        dhcp6,
         dns,
         provisioning,
     }

@@ -2,13 +2,14 @@
 //! prefixes that do not overlap on one link, pools and reservations inside a prefix.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::dhcp6::{self, Six};
 use super::ra::{self, Ra};
 use super::raw::{At, Section};
 use super::services::{domain, lease_time};
@@ -23,6 +24,10 @@ pub struct Network {
     pub name: String,
     pub interface: Option<String>,
     pub relays: Vec<Ipv4Addr>,
+    /// The IPv6 addresses among them.
+    pub relays6: Vec<Ipv6Addr>,
+    /// Interface-ids (DHCPv6 option 18) of relays that name no link.
+    pub interface_ids: Vec<Vec<u8>>,
     pub vlan: Option<u16>,
     pub domain: String,
     pub authoritative: Option<bool>,
@@ -33,6 +38,8 @@ pub struct Network {
     pub ipv6_only: Option<u32>,
     /// Name or number, and value.
     pub options: Vec<(At<String>, At<String>)>,
+    /// The same for DHCPv6.
+    pub options6: Vec<(At<String>, At<String>)>,
     /// Router advertisements, if the file has the table.
     pub ra: Option<Ra>,
     pub subnets: Vec<Subnet>,
@@ -53,7 +60,10 @@ pub struct Subnet {
     pub next_server: Option<Ipv4Addr>,
     pub boot_file: Option<String>,
     pub relays: Vec<Ipv4Addr>,
+    /// Of the family of the prefix.
     pub options: Vec<(At<String>, At<String>)>,
+    /// What an IPv6 subnet says to DHCPv6.
+    pub six: Option<Six>,
     /// Where it stands in the file.
     pub span: Range<usize>,
 }
@@ -100,6 +110,7 @@ pub(super) fn read(top: &Section<'_>, default_domain: &str) -> Vec<Network> {
         }
         out.push(network);
     }
+    dhcp6::check(top.doc, &out);
     out
 }
 
@@ -121,7 +132,7 @@ fn network(section: &Section<'_>, default_domain: &str) -> Network {
     let mut network = Network {
         name: needed(section, "name").unwrap_or_default(),
         interface: interface(section),
-        relays: ipv4s(section, "relays"),
+        interface_ids: dhcp6::interface_ids(section),
         vlan: section.number("vlan", 1..=4094).and_then(|vlan| u16::try_from(vlan).ok()),
         domain: domain(section, "domain").unwrap_or_else(|| default_domain.to_owned()),
         authoritative: section.flag("authoritative"),
@@ -130,8 +141,15 @@ fn network(section: &Section<'_>, default_domain: &str) -> Network {
         vendor_recipes: section.flag("vendor_recipes").unwrap_or(true),
         ipv6_only: section.number("ipv6_only", 300..=u64::from(u32::MAX)).and_then(|s| u32::try_from(s).ok()),
         options: section.pairs("options"),
+        options6: section.pairs("options6"),
         ..Network::default()
     };
+    for relay in section.list::<IpAddr>("relays", "an IP address such as 10.77.0.1").unwrap_or_default() {
+        match relay.value {
+            IpAddr::V4(ip) => network.relays.push(ip),
+            IpAddr::V6(ip) => network.relays6.push(ip),
+        }
+    }
     network.ra = ra::read(section, &network.domain);
     for below in section.tables("subnet", "network.subnet") {
         network.subnets.extend(subnet(&below, &network.subnets));
@@ -184,18 +202,21 @@ fn subnet(section: &Section<'_>, others: &[Subnet]) -> Option<Subnet> {
         }
         at.value
     };
+    let six = dhcp6::subnet(section, &prefix.value);
+    let four = |key| if six.is_none() { ipv4s(section, key) } else { Vec::new() };
     Some(Subnet {
         pools: ranges(section, "pool", &prefix.value),
         exclude: ranges(section, "exclude", &prefix.value),
         router: section.parsed::<Ipv4Addr>("router", IPV4).map(|at| inside("router", at)),
-        dns: section.has("dns").then(|| ipv4s(section, "dns")),
-        ntp: ipv4s(section, "ntp"),
+        dns: section.has("dns").then(|| four("dns")),
+        ntp: four("ntp"),
         lease_time: lease_time(section, "lease_time"),
         server_id: section.parsed::<Ipv4Addr>("server_id", IPV4).map(|at| at.value),
         next_server: section.parsed::<Ipv4Addr>("next_server", IPV4).map(|at| at.value),
         boot_file: section.text("boot_file").map(|at| at.value),
         relays: ipv4s(section, "relays"),
         options: section.pairs("options"),
+        six,
         prefix: prefix.value,
         span: section.span.clone(),
     })
@@ -214,9 +235,7 @@ fn check_prefix(section: &Section<'_>, prefix: &At<IpNet>, others: &[Subnet]) {
 }
 
 fn ranges(section: &Section<'_>, key: &str, prefix: &IpNet) -> Vec<RangeInclusive<Ipv4Addr>> {
-    if prefix.addr().is_ipv6() && section.has(key) {
-        let hint = Some("leave it out: hosts get addresses of the prefix itself".to_owned());
-        section.doc.complain(&section.span, format!("`{key}` is for IPv4 prefixes"), hint);
+    if prefix.addr().is_ipv6() {
         return Vec::new();
     }
     let mut out: Vec<RangeInclusive<Ipv4Addr>> = Vec::new();

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::dhcp6::{self, Dhcp6};
 use super::networks::{Network, Reservation, Subnet};
 use super::raw::{At, Document};
 use super::services::{Dhcp4, Dns, Provisioning};
 use crate::domain::dhcp::options;
 use crate::domain::dhcp::policy::{LeaseTimes, Policy, Pool, Rules, Setting, Value};
-use crate::domain::dhcp::policy::{Network as Link, Subnet as Prefix, Subnet6};
+use crate::domain::dhcp::policy::{Network as Link, Subnet as Prefix};
 use crate::domain::dhcp::value;
 use crate::domain::lease::{Origin, Reservation as Reserved};
 
@@ -24,11 +25,11 @@ const NTP_SERVERS: u8 = 42;
 pub(super) fn read(
     doc: &Document<'_>,
     networks: &[Network],
-    dhcp4: &Dhcp4,
+    (dhcp4, dhcp6): (&Dhcp4, &Dhcp6),
     dns: &Dns,
     phones: &Provisioning,
 ) -> Policy {
-    let links = networks.iter().map(|network| link(doc, network, dhcp4, dns)).collect();
+    let links = networks.iter().map(|network| link(doc, network, (dhcp4, dhcp6), dns)).collect();
     let mut policy = Policy::new(links);
     policy.options = settings(doc, &dhcp4.options);
     policy.times = times(dhcp4, dhcp4.lease_time);
@@ -46,6 +47,7 @@ pub(super) fn read(
         affinity: dhcp4.affinity,
     };
     policy.http_url = phones.url();
+    dhcp6::settle(doc, dhcp6, &mut policy);
     let all = networks.iter().flat_map(|network| network.reservations.iter().map(move |r| (network, r)));
     policy.reservations = all.map(|(network, r)| reserved(doc, network, r)).collect();
     policy
@@ -61,11 +63,7 @@ fn times(dhcp4: &Dhcp4, default: Duration) -> LeaseTimes {
     }
 }
 
-fn link(doc: &Document<'_>, network: &Network, dhcp4: &Dhcp4, dns: &Dns) -> Link {
-    let subnets6 = network.subnets.iter().filter_map(|s| match s.prefix {
-        IpNet::V6(prefix) => Some(Subnet6::new(prefix)),
-        IpNet::V4(_) => None,
-    });
+fn link(doc: &Document<'_>, network: &Network, (dhcp4, dhcp6): (&Dhcp4, &Dhcp6), dns: &Dns) -> Link {
     let mut own = settings(doc, &network.options);
     if dns.enabled && !own.iter().any(|s| s.code == DNS_SERVERS) {
         own.extend(Setting::parse(DNS_SERVERS, "${server_ip}", false));
@@ -77,14 +75,16 @@ fn link(doc: &Document<'_>, network: &Network, dhcp4: &Dhcp4, dns: &Dns) -> Link
         domain: network.domain.clone(),
         vlan: network.vlan,
         subnets: network.subnets.iter().filter_map(|s| prefix(doc, s, dhcp4)).collect(),
-        subnets6: subnets6.collect(),
+        subnets6: network.subnets.iter().filter_map(|s| dhcp6::prefix(doc, s, dhcp6)).collect(),
+        relays6: network.relays6.clone(),
+        interface_ids: network.interface_ids.clone(),
+        options6: dhcp6::of_network(doc, network, dns.enabled),
         options: own,
         authoritative: network.authoritative.unwrap_or(dhcp4.authoritative),
         identify: network.identify,
         trusted: network.trust_relay_info,
         recipes: network.vendor_recipes,
         ipv6_only: network.ipv6_only,
-        ..Link::default()
     }
 }
 

@@ -31,7 +31,7 @@ fn unknown_keys_are_fatal_and_all_problems_come_at_once() {
             "t.toml:7:10: 10.0.0.1/24 has bits beyond its length; write 10.0.0.0/24",
             "t.toml:8:9: `pool` 10.0.1.1-10.0.1.9 lies outside 10.0.0.1/24",
             "t.toml:10:11: `enabled` must be true or false, not string",
-            "t.toml:11:2: unknown key `nonsense`; known here: server, log, network, dhcp4, dns, provisioning, claws",
+            "t.toml:11:2: unknown key `nonsense`; known here: server, log, network, dhcp4, dhcp6, dns, provisioning, claws",
         ]
     );
 }
@@ -77,16 +77,14 @@ fn options_are_understood_by_name_and_number_and_refused_at_their_place() {
 fn every_known_key_is_read() {
     for key in KEYS {
         let mut text = String::new();
-        let parent = key.section.split('.').next().expect("a word");
-        for path in [parent, key.section] {
+        let dots = key.section.match_indices('.').map(|(at, _)| &key.section[..at]);
+        for path in dots.chain([key.section]) {
             let Some(table) = TABLES.iter().find(|t| t.path == path) else { continue };
-            let heading = if table.many { format!("[[{path}]]\n") } else { format!("[{path}]\n") };
-            if !text.contains(&heading) {
-                text.push_str(&heading);
+            text.push_str(&if table.many { format!("[[{path}]]\n") } else { format!("[{path}]\n") });
+            let six = keys::of_ipv6(key) || key.section == "network.subnet.delegate";
+            if path == "network.subnet" && (key.section != path || key.name != "prefix") {
+                text.push_str(if six { "prefix = \"2001:db8::/64\"\n" } else { "prefix = \"10.0.0.0/24\"\n" });
             }
-        }
-        if key.section == "network.subnet" && key.name != "prefix" {
-            text.push_str("prefix = \"10.0.0.0/24\"\n");
         }
         if key.section.starts_with("claws.") && !["name", "domain"].contains(&key.name) {
             text.push_str(if key.section == "claws.zone" { "domain = \"x\"\n" } else { "name = \"x\"\n" });

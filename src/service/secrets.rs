@@ -22,6 +22,8 @@ const HEAD: usize = 1 + 4 + 12;
 pub struct Secrets {
     key: LessSafeKey,
     id: [u8; 4],
+    /// What other secrets are derived from; not the key itself.
+    seed: [u8; 32],
     random: SystemRandom,
 }
 
@@ -87,8 +89,14 @@ impl Secrets {
         Secrets {
             key: LessSafeKey::new(unbound),
             id: [digest[0], digest[1], digest[2], digest[3]],
+            seed: Sha256::new().chain_update(b"lanlord derived secrets").chain_update(key).finalize().into(),
             random: SystemRandom::new(),
         }
+    }
+
+    /// A secret for one purpose, the same for the life of the installation; it tells nothing of the key.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        Sha256::new().chain_update(self.seed).chain_update(purpose).finalize().into()
     }
 
     /// Seals `plain` for one place: the noun, e.g. `config`, the object's id, the dotted field.

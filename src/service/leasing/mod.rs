@@ -95,6 +95,7 @@ pub struct Leasing {
     /// Until the shell of DHCPv6 takes it.
     out6: Mutex<Option<Replies6>>,
     routes: OnceLock<Arc<dyn Routes>>,
+    identity6: OnceLock<v6::Identity>,
     waiting: mpsc::Sender<Waiting>,
     queue: Mutex<Option<mpsc::Receiver<Waiting>>>,
     questions: mpsc::Sender<Question>,
@@ -220,6 +221,7 @@ impl Leasing {
             replies6,
             out6: Mutex::new(Some(out6)),
             routes: OnceLock::new(),
+            identity6: OnceLock::new(),
             waiting,
             queue: Mutex::new(Some(queue)),
             questions,
@@ -387,7 +389,10 @@ impl Leasing {
     }
 
     /// Takes another policy (DH-607). Offers, holds and commits in flight survive.
-    pub fn reload(&self, policy: Policy) {
+    pub fn reload(&self, mut policy: Policy) {
+        if let Some(identity) = self.identity6.get() {
+            identity.put_into(&mut policy);
+        }
         let mut core = self.core();
         let policy = Arc::new(policy);
         core.book = core.book.under(policy.clone());

@@ -29,7 +29,35 @@ pub(super) struct Parcel6 {
     bytes: Vec<u8>,
 }
 
+/// Who we are towards DHCPv6 clients, for the life of the installation.
+pub(super) struct Identity {
+    duid: Vec<u8>,
+    secret: [u8; 32],
+}
+
+impl Identity {
+    /// A DUID of the configuration goes before ours.
+    pub(super) fn put_into(&self, policy: &mut Policy) {
+        policy.rules6.secret = self.secret;
+        if policy.rules6.server_id.is_empty() {
+            policy.rules6.server_id.clone_from(&self.duid);
+        }
+    }
+}
+
 impl Leasing {
+    /// Tells who we are: our DUID, unless the configuration has one, and the secret that addresses are chosen
+    /// by. Once, before anything is served.
+    pub fn identify6(&self, duid: Vec<u8>, secret: [u8; 32]) {
+        let identity = self.identity6.get_or_init(|| Identity { duid, secret });
+        let mut core = self.core();
+        let mut policy = core.book6.policy().as_ref().clone();
+        identity.put_into(&mut policy);
+        let policy = Arc::new(policy);
+        core.book = core.book.under(policy.clone());
+        core.book6 = std::mem::take(&mut core.book6).under(policy);
+    }
+
     /// Where the replies of DHCPv6 come out; for the first who asks.
     pub fn replies6(&self) -> Option<Replies6> {
         self.out6.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
