@@ -3,6 +3,9 @@
 #[path = "../fuzz/bodies/dhcp4.rs"]
 mod dhcp4;
 
+#[path = "../fuzz/bodies/dhcp6.rs"]
+mod dhcp6;
+
 #[path = "common/noise.rs"]
 mod noise;
 
@@ -40,6 +43,48 @@ fn twenty_thousand_mutated_sessions_are_survived() {
         let seed = &seeds[noise.below(seeds.len())];
         dhcp4::session(&mutate(seed, &mut noise));
     }
+}
+
+/// The same for DHCPv6: no delegation overlaps another, nothing is leased outside of its pool.
+#[test]
+fn twenty_thousand_mutated_sessions_of_dhcpv6_are_survived() {
+    let seeds = seeds("dhcp6_decide");
+    seeds.iter().for_each(|seed| dhcp6::session(seed));
+    let mut noise = Noise(9915);
+    for _ in 0..20_000 {
+        let seed = &seeds[noise.below(seeds.len())];
+        dhcp6::session(&mutate(seed, &mut noise));
+    }
+}
+
+#[test]
+fn mutated_datagrams_of_dhcpv6_are_survived() {
+    let seeds = seeds("dhcp6_packet");
+    seeds.iter().for_each(|seed| dhcp6::packet(seed));
+    let mut noise = Noise(9916);
+    for _ in 0..5_000 {
+        let seed = &seeds[noise.below(seeds.len())];
+        dhcp6::packet(&mutate(seed, &mut noise));
+    }
+}
+
+/// Its sessions reach the decisions, too.
+#[test]
+fn the_seeds_of_dhcpv6_are_real_conversations() {
+    let all = seeds("dhcp6_decide");
+    let kinds: std::collections::BTreeSet<u8> = all.iter().flat_map(|seed| kinds6_in(seed)).collect();
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), [1, 3, 4, 5, 6, 8, 9, 11, 36]);
+}
+
+fn kinds6_in(mut data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    while let [_, high, low, after @ ..] = data {
+        let length = usize::from(u16::from_be_bytes([*high, *low])).min(after.len());
+        let packet = lanlord::domain::dhcp::v6::wire::Packet::walk(&after[..length]).expect("a whole message");
+        out.push(packet.message.kind.number());
+        data = &after[length..];
+    }
+    out
 }
 
 #[test]
