@@ -30,6 +30,8 @@ use crate::store::{self, Ledger, OpenError, SqlitePort};
 mod announce;
 /// REST, page and bus on their listeners.
 mod api;
+/// DHCPv6.
+mod dhcp6;
 /// Our own addresses, and who hears of them.
 mod own;
 /// Signals, service manager, watchdog.

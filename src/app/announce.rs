@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::shells::Shells;
 use super::{random, settings};
 use crate::clock::Clock;
-use crate::domain::change::Change;
+use crate::domain::change::{Change, Sight};
 use crate::net::Presence;
 use crate::server::radv::{Ears, Foreign, Radv};
 use crate::service::health::{Health, State};
@@ -63,7 +63,8 @@ fn report(health: &Health, ledger: &Ledger, router: &Foreign) {
     let hint = "if it belongs there, name it in known_routers of [network.ra]";
     tracing::warn!("{detail}; {hint}");
     health.set(&format!("other router {interface}"), State::Degraded(format!("{detail}; {hint}")));
-    let (who, action) = ("lanlord".to_owned(), "foreign-router".to_owned());
     // bounded: once an hour for each of a few routers; without room in the queue the next hour tells
-    let _ = ledger.submit(vec![Change::Audit { who, action, object: format!("interface/{interface}"), detail }].into());
+    let _ = ledger.submit(
+        vec![Change::Seen { what: Sight::ForeignRouter, object: format!("interface/{interface}"), detail }].into(),
+    );
 }

@@ -28,6 +28,7 @@ impl Own {
         loop {
             let links = self.links.links();
             self.services.leasing.set_own(ipv4(&links));
+            self.services.leasing.set_own6(links.iter().flat_map(|link| link.ipv6()).collect());
             let named = settings::own_addresses(&self.config, &links);
             self.services.naming.set_server_addresses(&named, self.clock.wall());
             if !matches!(cancel.run_until_cancelled(changes.changed()).await, Some(Ok(()))) {

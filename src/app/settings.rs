@@ -13,8 +13,8 @@ use crate::domain::dhcp::policy::Policy;
 use crate::domain::phone;
 use crate::domain::phone::plugin::Plugin;
 use crate::domain::ra::{Flags, Prefix};
-use crate::net::Links;
-use crate::server::{dhcp4, radv};
+use crate::net::{Links, Watcher};
+use crate::server::{dhcp4, dhcp6, radv};
 use crate::service::{bus, naming, provisioning};
 
 /// DHCP: what the networks say, and the recipes of the phones' plugins if there is somebody to serve them.
@@ -223,4 +223,14 @@ fn announced(config: &Config, network: &Network) -> Option<radv::Served> {
     let own_dns = ra.own_dns && config.dns.enabled;
     let known = ra.known_routers.clone();
     Some(radv::Served { interface: network.interface.clone()?, said, own_dns, known })
+}
+
+/// The interfaces that DHCPv6 serves: of the networks that have an IPv6 prefix.
+pub(super) fn dhcp6(config: &Config, state: Watcher) -> dhcp6::Settings {
+    let six = config.networks.iter().filter(|network| network.subnets.iter().any(|s| s.six.is_some()));
+    dhcp6::Settings {
+        interfaces: six.filter_map(|network| network.interface.clone()).collect(),
+        server_port: config.dhcp6.port,
+        state,
+    }
 }

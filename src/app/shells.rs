@@ -36,10 +36,13 @@ impl Shells<'_> {
     /// Starts what the configuration turns on; gives the counters of DNS.
     pub fn start(&self, replies: Replies, clock: Arc<dyn Clock>, ledger: Ledger) -> Arc<dns::Counters> {
         self.own(clock.clone());
-        self.radv(clock, ledger);
+        self.radv(clock, ledger.clone());
         self.neighbours();
         if self.config.dhcp4.enabled {
             self.dhcp4(replies);
+        }
+        if self.config.dhcp6.enabled {
+            self.dhcp6(ledger);
         }
         let counters = Arc::<dns::Counters>::default();
         if self.config.dns.enabled {

@@ -72,6 +72,13 @@ pub enum Change {
         failed: bool,
         outcomes: Vec<TxOutcome>,
     },
+    /// Something on the network that a person should know of. It changes nothing.
+    Seen {
+        what: Sight,
+        /// What it is about, such as `interface/eth1`.
+        object: String,
+        detail: String,
+    },
     /// A line of the audit: who did what to which object.
     Audit {
         who: String,
@@ -84,6 +91,27 @@ pub enum Change {
     TokenRemoved {
         id: String,
     },
+}
+
+/// What was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sight {
+    /// Another router advertises on a link of ours (DH-724).
+    ForeignRouter,
+    /// A delegated prefix is not reached (DH-707).
+    RouteMissing,
+}
+
+impl Sight {
+    pub const ALL: [Sight; 2] = [Sight::ForeignRouter, Sight::RouteMissing];
+
+    /// As people, events and the journal write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Sight::ForeignRouter => "foreign-router",
+            Sight::RouteMissing => "route-missing",
+        }
+    }
 }
 
 /// A record of rank 2 (dns reference, section 5). Name and data are in zone-file presentation form.
@@ -230,7 +258,7 @@ impl Change {
                 vec![Claim::Object("tx", key.txid.clone())]
             }
             Change::TxFinal(tx) => vec![Claim::Object("tx", tx.key.txid.clone())],
-            Change::Audit { .. } => Vec::new(),
+            Change::Audit { .. } | Change::Seen { .. } => Vec::new(),
         }
     }
 }

@@ -47,6 +47,8 @@ pub mod links;
 pub mod neighbours;
 /// Serving an interface whenever it is there.
 pub mod presence;
+/// Our own routes.
+pub mod routes;
 /// UDP sockets for DHCP, DNS and TFTP.
 pub mod udp;
 

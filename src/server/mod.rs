@@ -4,6 +4,8 @@
 pub mod claws;
 /// DHCPv4: sockets in front of leasing.
 pub mod dhcp4;
+/// DHCPv6: sockets in front of leasing, routes to delegated prefixes.
+pub mod dhcp6;
 /// Questions about names: UDP, TCP, the forwarder.
 pub mod dns;
 /// HTTP: REST, the status page, phone files.

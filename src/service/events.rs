@@ -222,6 +222,7 @@ fn describe(change: &Change) -> (&'static str, String, String) {
         Change::DeviceRemoved { id } => removed("device-removed", "device", id),
         Change::ConfigPut(c) => ("config-put", format!("config/{}", c.id), format!("the config {} changed", c.id)),
         Change::ConfigRemoved { id } => removed("config-removed", "config", id),
+        Change::Seen { what, object, detail } => (what.name(), object.clone(), detail.clone()),
         Change::Audit { who, action, object, detail } => {
             ("audit", object.clone(), format!("{who}: {action} {detail}").trim_end().to_owned())
         }

@@ -94,6 +94,8 @@ impl Folding {
             Change::TxFinal(tx) => self.step(&tx.key, 3, stored),
             Change::TxCancelled { key, .. } => self.step(key, 4, stored),
             Change::TxEnded { key, .. } => self.step(key, 5, stored),
+            // it is an event, and no state
+            Change::Seen { .. } => {}
             Change::Audit { who, action, object, detail } => {
                 let line = [who, action, object, detail].map(String::clone);
                 self.audit.push((stored.seq, stored.at, line));

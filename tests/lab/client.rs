@@ -20,6 +20,13 @@ pub enum Kind {
     Dhclient,
     Dhcpcd,
     Networkd,
+    Dhclient6,
+    /// A router that asks for a prefix, nothing else.
+    DhclientPd,
+    Dhcpcd6,
+    Dhcp6c,
+    Dhcp6cPd,
+    Networkd6,
 }
 
 const NETWORKD: &str = "/lib/systemd/systemd-networkd";
@@ -173,9 +180,10 @@ impl Kind {
         match self {
             Kind::Udhcpc => ("udhcpc", "udhcpc"),
             Kind::Busybox => ("busybox", "busybox"),
-            Kind::Dhclient => ("dhclient", "isc-dhcp-client"),
-            Kind::Dhcpcd => ("dhcpcd", "dhcpcd-base"),
-            Kind::Networkd => (NETWORKD, "systemd"),
+            Kind::Dhclient | Kind::Dhclient6 | Kind::DhclientPd => ("dhclient", "isc-dhcp-client"),
+            Kind::Dhcpcd | Kind::Dhcpcd6 => ("dhcpcd", "dhcpcd-base"),
+            Kind::Dhcp6c | Kind::Dhcp6cPd => ("dhcp6c", "wide-dhcpv6-client"),
+            Kind::Networkd | Kind::Networkd6 => (NETWORKD, "systemd"),
         }
     }
 
@@ -211,6 +219,56 @@ impl Kind {
                 fs::write(path("eth0.network"), text).expect("eth0.network");
                 own(&[NETWORKD])
             }
+            _ => self.command6(&path, hostname),
+        }
+    }
+}
+
+impl Kind {
+    /// The DHCPv6 ones.
+    fn command6(self, path: &impl Fn(&str) -> String, hostname: &str) -> Vec<String> {
+        let own = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+        match self {
+            Kind::Dhclient6 | Kind::DhclientPd => {
+                let text =
+                    format!("send fqdn.fqdn \"{hostname}\";\nrequest dhcp6.name-servers, dhcp6.domain-search;\n");
+                fs::write(path("dhclient.conf"), text).expect("dhclient.conf");
+                fs::OpenOptions::new().create(true).append(true).open(path("leases")).expect("a lease file");
+                let (conf, leases, hook, pid) = (path("dhclient.conf"), path("leases"), path("hook"), path("pid"));
+                let what = if self == Kind::DhclientPd { "-P" } else { "-N" };
+                own(&[
+                    "dhclient", "-6", what, "-d", "-v", "-cf", &conf, "-lf", &leases, "-pf", &pid, "-sf", &hook, "eth0",
+                ])
+            }
+            Kind::Dhcpcd6 => {
+                let text = format!(
+                    "duid\nhostname {hostname}\nfqdn both\noption dhcp6_name_servers, dhcp6_domain_search\n\
+                     interface eth0\nia_na 1\n"
+                );
+                fs::write(path("dhcpcd.conf"), text).expect("dhcpcd.conf");
+                own(&["dhcpcd", "-6", "-B", "-d", "-f", &path("dhcpcd.conf"), "-c", &path("hook"), "eth0"])
+            }
+            Kind::Dhcp6c | Kind::Dhcp6cPd => {
+                let wish = if self == Kind::Dhcp6cPd {
+                    ("ia-pd", "id-assoc pd 1 { };")
+                } else {
+                    ("ia-na", "id-assoc na 1 { };")
+                };
+                let text = format!(
+                    "interface eth0 {{ send {} 1; request domain-name-servers; script \"/bin/true\"; }};\n{}\n",
+                    wish.0, wish.1
+                );
+                fs::write(path("dhcp6c.conf"), text).expect("dhcp6c.conf");
+                own(&["dhcp6c", "-f", "-D", "-c", &path("dhcp6c.conf"), "-p", &path("pid"), "eth0"])
+            }
+            _ => {
+                let text = format!(
+                    "[Match]\nName=eth0\n[Network]\nDHCP=ipv6\nIPv6AcceptRA=yes\nLinkLocalAddressing=ipv6\n\
+                     [DHCPv6]\nDUIDType=link-layer\nHostname={hostname}\n[IPv6AcceptRA]\nDHCPv6Client=always\n"
+                );
+                fs::write(path("eth0.network"), text).expect("eth0.network");
+                own(&[NETWORKD])
+            }
         }
     }
 }
@@ -238,10 +296,10 @@ fn executable(path: &std::path::Path) {
 const INSIDE: &str = r#"#!/bin/sh
 kind=$1; shift
 mount --make-rprivate / && mount -t proc proc /proc || exit 1
-for m in /var/lib/dhcp /var/lib/dhcpcd /run; do
+for m in /var/lib/dhcp /var/lib/dhcpcd /var/lib/dhcpv6 /run; do
   if [ -d $m ]; then mkdir -p @DIR@$m && mount --bind @DIR@$m $m || exit 1; fi
 done
-if [ "$kind" = networkd ]; then
+if [ "${kind%6}" = networkd ]; then
   rm -rf /run/systemd
   mkdir -p /run/systemd/network /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp
   chown -R systemd-network:systemd-network /run/systemd/netif
@@ -254,8 +312,8 @@ pid=$!
 until [ -e @DIR@/release ] || ! kill -0 $pid 2>/dev/null; do sleep 0.1; done
 if [ -e @DIR@/release ]; then
   case $kind in
-    dhclient) timeout 5 "$@" -r ;;
-    dhcpcd) kill -ALRM $pid ;;
+    dhclient*) timeout 5 "$@" -r ;;
+    dhcpcd*) kill -ALRM $pid ;;
     udhcpc | busybox) kill -USR2 $pid; sleep 0.3; kill -TERM $pid ;;
     *) kill -TERM $pid ;;
   esac
@@ -278,6 +336,11 @@ done
 case $ev in
   PREINIT*) ip link set "$interface" up ;;
   deconfig | EXPIRE | FAIL | RELEASE | STOP) ip -4 addr flush dev "$interface" ;;
+  # dhcpcd sets its IPv6 addresses itself
+  BOUND6 | RENEW6 | REBIND6)
+    [ -z "$new_ip6_address" ] || ip -6 addr replace "$new_ip6_address/128" dev "$interface" ;;
+  EXPIRE6 | RELEASE6 | STOP6)
+    [ -z "$old_ip6_address" ] || ip -6 addr del "$old_ip6_address/128" dev "$interface" ;;
   bound | renew | BOUND | RENEW | REBIND | REBOOT)
     ip -4 addr replace "$ip/$bits" dev "$interface"
     [ -z "$router" ] || ip -4 route replace default via "${router%% *}" dev "$interface" ;;

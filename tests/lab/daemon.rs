@@ -18,6 +18,7 @@ pub struct Daemon<'a> {
     lab: &'a Lab,
     process: Option<Process>,
     socket: PathBuf,
+    without: Option<&'static str>,
 }
 
 /// The configuration of the lab: two networks, everything on. `lease` is the time of a lease in seconds.
@@ -72,9 +73,16 @@ impl<'a> Daemon<'a> {
         daemon
     }
 
+    /// As [`start`](Self::start), but without one of root's capabilities.
+    pub fn start_without(lab: &'a Lab, config: &str, capability: &'static str) -> Daemon<'a> {
+        let mut daemon = Daemon { without: Some(capability), ..Daemon::new(lab, config) };
+        daemon.again();
+        daemon
+    }
+
     fn new(lab: &'a Lab, config: &str) -> Daemon<'a> {
         fs::write(lab.dir().join("lanlord.toml"), config).expect("the configuration");
-        Daemon { lab, process: None, socket: lab.dir().join("lanlord.sock") }
+        Daemon { lab, process: None, socket: lab.dir().join("lanlord.sock"), without: None }
     }
 
     /// Starts it on the state that is there, and waits until it says that it is ready.
@@ -85,8 +93,14 @@ impl<'a> Daemon<'a> {
     fn run(&mut self, until: &str) {
         let file = |name: &str| self.lab.dir().join(name).display().to_string();
         let (config, state, socket) = (file("lanlord.toml"), file("state"), file("lanlord.sock"));
-        let argv =
+        let serve =
             [env!("CARGO_BIN_EXE_lanlord"), "serve", "--config", &config, "--state", &state, "--socket", &socket];
+        let dropped = self.without.map(|capability| format!("-{capability}"));
+        let mut argv = Vec::new();
+        if let Some(dropped) = &dropped {
+            argv.extend(["setpriv", "--bounding-set", dropped, "--inh-caps", dropped]);
+        }
+        argv.extend(serve);
         let mut process = self.lab.start("lanlord", "srv", &argv);
         let ready = wait(LIMIT, || process.exited() || self.try_get(until).is_some_and(|(status, _)| status == 200));
         assert!(ready && !process.exited(), "lanlord did not become ready:\n{}", process.output());
@@ -153,9 +167,14 @@ impl<'a> Daemon<'a> {
         lines.filter_map(|l| l.rsplit_once(' ')?.1.parse::<f64>().ok()).sum::<f64>() as u64
     }
 
-    /// Waits until `path` shows what it should.
-    pub fn until(&self, what: &str, mut done: impl FnMut(&Daemon) -> bool) {
-        assert!(wait(LIMIT, || done(self)), "not in time: {what}");
+    /// Waits until it shows what it should.
+    pub fn until(&self, what: &str, done: impl FnMut(&Daemon) -> bool) {
+        self.within(LIMIT, what, done);
+    }
+
+    /// The same, for what takes longer.
+    pub fn within(&self, limit: Duration, what: &str, mut done: impl FnMut(&Daemon) -> bool) {
+        assert!(wait(limit, || done(self)), "not in time: {what}");
     }
 
     fn try_get(&self, path: &str) -> Option<(u16, String)> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use lanlord::clock::System;
 use lanlord::domain::lease::BindingSource;
 use lanlord::domain::net::Mac;
+use lanlord::net::routes::{RouteTable, Way};
 use lanlord::net::{Frames, Inbox, LinkWatch, Outbox, Udp, links};
 use lanlord::server::neighbours;
 use lanlord::service::bindings::{Bindings, Holder};
@@ -145,5 +146,44 @@ fn a_static_station_is_known_by_its_neighbour_entry() {
         };
         let (ran, ()) = tokio::join!(mirror, tests);
         ran.expect("the mirror");
+    });
+}
+
+/// DH-707: our routes have a protocol number of their own, and nobody else's are touched.
+#[test]
+fn our_routes_are_told_from_all_others() {
+    let lab = Lab::up6();
+    let hand = ["-6", "route", "add", "fd90:2::/56", "via", "fe80::99", "dev", "eth0", "metric", "1024"];
+    lab.ip("srv", &hand);
+    within(&lab, "srv", async || {
+        let table = RouteTable::open().expect("netlink");
+        let eth0 = nix::net::if_::if_nametoindex("eth0").expect("eth0");
+        let way = |prefix: &str, via: &str| Way {
+            prefix: prefix.parse().expect("a prefix"),
+            via: via.parse().expect("an address"),
+            ifindex: eth0,
+        };
+        assert_eq!(table.ours().await.expect("a table"), []);
+        let (one, two) = (way("fd90:1::/56", "fe80::1"), way("fd90:2::/56", "fe80::2"));
+        table.replace(one).await.expect("a route");
+        table.replace(two).await.expect("another");
+        table.replace(two).await.expect("the same again");
+        let moved = way("fd90:1::/56", "fe80::7");
+        table.replace(moved).await.expect("its client has moved");
+        let mut ours = table.ours().await.expect("a table");
+        ours.sort();
+        assert_eq!(ours, [moved, two]);
+        // the one made by hand is in force
+        let shown = lab.ip("srv", &["-6", "route", "get", "fd90:2::1"]);
+        assert!(shown.contains("fe80::99"), "{shown}");
+        let relay = "fd77::2".parse().expect("an address");
+        assert_eq!(table.toward(relay).await.expect("an answer"), Some((relay, eth0)));
+        let beyond = "fd78::9".parse().expect("an address");
+        assert_eq!(table.toward(beyond).await.expect("an answer"), Some((relay, eth0)), "by the router before it");
+        assert_eq!(table.toward("2001:db8::1".parse().expect("an address")).await.expect("an answer"), None);
+        table.remove(two.prefix).await.expect("removed");
+        table.remove(two.prefix).await.expect("nothing to remove is no failure");
+        assert_eq!(table.ours().await.expect("a table"), [moved]);
+        assert!(lab.ip("srv", &["-6", "route"]).contains("fd90:2::/56 via fe80::99"), "the other one stays");
     });
 }

@@ -10,6 +10,7 @@ mod station;
 mod wire;
 
 mod clients;
+mod clients6;
 mod crowd;
 mod kernel;
 mod race;

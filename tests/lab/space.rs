@@ -145,6 +145,24 @@ impl Lab {
         ip(&["-n", &relay, "route", "add", "10.77.0.1/32", "via", "10.79.0.1"]);
     }
 
+    /// The same hop for IPv6: c3 has fd77::3 and fd79::1, the relay fd79::2.
+    pub fn second_hop6(&self) {
+        let (relay, c3) = (self.ns("relay"), self.ns("c3"));
+        for interface in ["eth0", "eth1"] {
+            self.sysctl("c3", &format!("ipv6/conf/{interface}/accept_dad"), "0");
+            self.sysctl("c3", &format!("ipv6/conf/{interface}/accept_ra"), "0");
+        }
+        self.sysctl("c3", "ipv6/conf/all/forwarding", "1");
+        self.enable6("c3");
+        self.sysctl("relay", "ipv6/conf/eth2/accept_dad", "0");
+        self.address("c3", "eth0", "fd77::3/64");
+        self.address("c3", "eth1", "fd79::1/64");
+        self.address("relay", "eth2", "fd79::2/64");
+        ip(&["-n", &self.ns("srv"), "-6", "route", "replace", "fd78::/64", "via", "fd77::3"]);
+        ip(&["-n", &c3, "-6", "route", "add", "fd78::/64", "via", "fd79::2"]);
+        ip(&["-n", &relay, "-6", "route", "replace", "fd77::1/128", "via", "fd79::1"]);
+    }
+
     /// Turns IPv6 on in a namespace: its interfaces get link-local addresses, and ask for routers.
     pub fn enable6(&self, name: &str) {
         self.sysctl(name, "ipv6/conf/all/disable_ipv6", "0");

@@ -3,10 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use super::{Dhcp4, RETRY, State};
+use tokio_util::sync::CancellationToken;
+
+use super::{Dhcp4, State};
 use crate::domain::dhcp::v4::Arrival;
 use crate::domain::dhcp::wire::MAX_DATAGRAM;
-use crate::net::{BATCH, Datagram, Inbox, LinkWatch, Udp};
+use crate::net::{BATCH, Datagram, Inbox, Link, LinkWatch, NetError, Place, Udp};
 use crate::service::leasing::Leasing;
 
 pub(super) struct Intake {
@@ -17,60 +19,21 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    /// Serves the interface whenever it is there; never ends by itself.
-    pub async fn run(self) {
-        let mut changes = self.links.changes();
-        loop {
-            changes.mark_unchanged();
-            match self.ready() {
-                Err(what) => self.shell.note(&self.interface, State::Waiting(what)),
-                Ok(index) => self.serve(index).await,
-            }
-            // woken by a change of the links, or tried again anyway
-            tokio::select! {
-                changed = changes.changed() => if changed.is_err() { tokio::time::sleep(RETRY).await },
-                () = tokio::time::sleep(RETRY) => {}
-            }
-        }
+    /// Serves the interface whenever it is there, until `cancel`.
+    pub async fn run(self, cancel: &CancellationToken) {
+        let place = Place { links: &self.links, interface: &self.interface, cancel };
+        place.attend(ready, |state| self.shell.note(&self.interface, state), |_| self.serve(cancel)).await;
     }
 
-    /// Index of the interface, once it has an address; else what is missing.
-    fn ready(&self) -> Result<u32, &'static str> {
-        let links = self.links.links();
-        let link = links.by_name(&self.interface).ok_or("the interface, which does not exist")?;
-        link.ipv4().map(|_| link.index).ok_or("an IPv4 address of the interface")
-    }
-
-    /// Until the socket fails or the interface of that name is another one.
-    async fn serve(&self, index: u32) {
-        let socket = match Udp::dhcp4(&self.interface, self.shell.settings.server_port) {
-            Ok(socket) => socket,
-            Err(why) => return self.shell.note(&self.interface, State::Failing(why.to_string())),
-        };
+    async fn serve(&self, cancel: &CancellationToken) -> Result<(), NetError> {
+        let socket = Udp::dhcp4(&self.interface, self.shell.settings.server_port)?;
         self.shell.note(&self.interface, State::Serving);
         let mut inbox = Inbox::new(BATCH, MAX_DATAGRAM + 1);
-        let mut changes = self.links.changes();
-        let mut watched = true;
-        loop {
-            tokio::select! {
-                received = socket.receive(&mut inbox) => {
-                    if let Err(why) = received {
-                        return self.shell.note(&self.interface, State::Failing(why.to_string()));
-                    }
-                    inbox.iter().for_each(|datagram| self.pass(&datagram));
-                }
-                changed = changes.changed(), if watched => {
-                    // a watch that has ended: the socket alone decides
-                    watched = changed.is_ok();
-                    match self.ready() {
-                        Ok(same) if same == index => {}
-                        // another one of that name: the caller serves it at once
-                        Ok(_) => return,
-                        Err(what) => return self.shell.note(&self.interface, State::Waiting(what)),
-                    }
-                }
-            }
+        while let Some(received) = cancel.run_until_cancelled(socket.receive(&mut inbox)).await {
+            received.map_err(NetError::receiving(&self.interface))?;
+            inbox.iter().for_each(|datagram| self.pass(&datagram));
         }
+        Ok(())
     }
 
     fn pass(&self, datagram: &Datagram<'_>) {
@@ -92,4 +55,9 @@ impl Intake {
         };
         self.leasing.receive(&arrival, datagram.bytes);
     }
+}
+
+/// Index of the interface, once it has an address: another one of that name needs another socket.
+fn ready(link: &Link) -> Result<u32, &'static str> {
+    link.ipv4().map(|_| link.index).ok_or("an IPv4 address of the interface")
 }

@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use crate::net::Presence as State;
 use crate::net::{Frames, LinkWatch, NetError, Udp};
 use crate::service::leasing::{Leasing, Replies};
 
@@ -20,9 +20,6 @@ mod intake;
 mod outlet;
 /// Asking links whether an address is in use.
 mod probe;
-
-/// Between two attempts to serve an interface.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// What the shell is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,16 +36,6 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings { interfaces: Vec::new(), server_port: 67, client_port: 68 }
     }
-}
-
-/// How one interface fares, for status pages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    /// For what, such as the interface itself.
-    Waiting(&'static str),
-    Serving,
-    /// It is there but cannot be served; the text says why and what to do.
-    Failing(String),
 }
 
 /// The shell.
@@ -90,7 +77,8 @@ impl Dhcp4 {
                 leasing: leasing.clone(),
                 links: links.clone(),
             };
-            tasks.spawn(cancel.clone().run_until_cancelled_owned(intake.run()));
+            let cancel = cancel.clone();
+            tasks.spawn(async move { intake.run(&cancel).await });
         }
         let outlet = outlet::Outlet { settings: self.settings.clone(), routed, frames, links };
         outlet.run(replies, &leasing, &cancel).await;

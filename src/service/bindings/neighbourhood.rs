@@ -120,7 +120,8 @@ impl Neighbourhood {
         }
     }
 
-    pub(super) fn mac(&self, interface: &str, ip: IpAddr) -> Option<Mac> {
+    /// Who answers for `ip` there, as far as the kernel knows.
+    pub fn mac(&self, interface: &str, ip: IpAddr) -> Option<Mac> {
         self.stations.read(ip).iter().find(|s| &*s.interface == interface).map(|s| s.mac)
     }
 

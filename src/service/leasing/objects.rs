@@ -41,9 +41,10 @@ pub enum ObjectError {
 }
 
 impl Leasing {
-    /// All active IPv4 leases, in no order.
+    /// All active leases of both families, in no order.
     pub fn leases(&self) -> Vec<Arc<Lease>> {
-        self.core().book.leases().cloned().collect()
+        let core = self.core();
+        core.book.leases().chain(core.book6.leases()).cloned().collect()
     }
 
     /// The active lease of an address on a network.

@@ -168,7 +168,8 @@ impl Leasing {
         for route in routes {
             if let Err(why) = keeper.install(route).await {
                 self.counters.route_missing();
-                tracing::warn!(via = %route.via, interface = route.interface, "{why}");
+                // its keeper has told it once; here it would be once for each renewal
+                tracing::debug!(via = %route.via, interface = route.interface, "{why}");
             }
         }
     }

@@ -6,7 +6,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 
-use crate::domain::change::{Change, Contribution, Record, Token, TxAccepted, TxFinal, TxKey, TxOutcome};
+use crate::domain::change::{Change, Contribution, Record, Sight, Token, TxAccepted, TxFinal, TxKey, TxOutcome};
 use crate::domain::device::{Added, Device, Evidence, PhoneConfig, Role, Strength, Value};
 use crate::domain::host::{CustomOption, Host, Interface};
 use crate::domain::lease::{BootInfo, Cause, ClientKey, End, IaKind, Lease, Origin, Reservation, ReservationKey};
@@ -296,6 +296,11 @@ pub fn change() -> impl Strategy<Value = Change> {
             failed,
             outcomes
         }),
+        (0..Sight::ALL.len(), text(), text()).prop_map(|(what, object, detail)| Change::Seen {
+            what: Sight::ALL[what],
+            object,
+            detail
+        }),
         (text(), text(), text(), text()).prop_map(|(who, action, object, detail)| Change::Audit {
             who,
             action,
@@ -327,6 +332,7 @@ pub fn kind(change: &Change) -> &'static str {
         Change::TxFinal(_) => "tx_final",
         Change::TxCancelled { .. } => "tx_cancelled",
         Change::TxEnded { .. } => "tx_ended",
+        Change::Seen { .. } => "seen",
         Change::Audit { .. } => "audit",
         Change::TokenPut(_) => "token_put",
         Change::TokenRemoved { .. } => "token_removed",

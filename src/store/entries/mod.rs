@@ -10,7 +10,7 @@ mod values;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::change::Change;
+use crate::domain::change::{Change, Sight};
 
 use device::{ConfigPut, DevicePut};
 use host::{HostPut, RecordPut};
@@ -57,6 +57,7 @@ enum Stored {
     TxFinal(TxFinal),
     TxCancelled(TxCancelled),
     TxEnded(TxEnded),
+    Seen(Seen),
     Audit(Audit),
     TokenPut(TokenPut),
     TokenRemoved(Id),
@@ -67,6 +68,15 @@ enum Stored {
 #[serde(deny_unknown_fields)]
 struct Id {
     id: String,
+}
+
+/// Something on the network.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seen {
+    what: String,
+    object: String,
+    detail: String,
 }
 
 /// A line of the audit.
@@ -160,6 +170,9 @@ fn store(change: &Change) -> Stored {
             Stored::TxCancelled(TxCancelled::new(key, reason, message, outcomes))
         }
         Change::TxEnded { key, failed, outcomes } => Stored::TxEnded(TxEnded::new(key, *failed, outcomes)),
+        Change::Seen { what, object, detail } => {
+            Stored::Seen(Seen { what: what.name().to_owned(), object: object.clone(), detail: detail.clone() })
+        }
         Change::Audit { who, action, object, detail } => Stored::Audit(Audit {
             who: who.clone(),
             action: action.clone(),
@@ -194,6 +207,11 @@ fn change(stored: Stored) -> Result<Change, EntryError> {
         Stored::TxFinal(tx) => Change::TxFinal(Box::new(tx.into())),
         Stored::TxCancelled(tx) => tx.into(),
         Stored::TxEnded(tx) => tx.into(),
+        Stored::Seen(Seen { what, object, detail }) => {
+            let known = Sight::ALL.into_iter().find(|sight| sight.name() == what);
+            let what = known.ok_or_else(|| EntryError::Unreadable(format!("nothing is called `{what}`")))?;
+            Change::Seen { what, object, detail }
+        }
         Stored::Audit(Audit { who, action, object, detail }) => Change::Audit { who, action, object, detail },
         Stored::TokenPut(token) => Change::TokenPut(Box::new(token.into())),
         Stored::TokenRemoved(Id { id }) => Change::TokenRemoved { id },

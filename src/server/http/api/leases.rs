@@ -36,6 +36,8 @@ pub(super) struct Item {
     circuit_id: Option<String>,
     relay: Option<String>,
     interface: String,
+    /// Length of the prefix that begins at `ip`, if one was delegated.
+    delegated: Option<u8>,
     state: &'static str,
     began: Option<String>,
     /// Absent for a lease without end.
@@ -58,6 +60,7 @@ impl From<&Lease> for Item {
             circuit_id: lease.circuit_id.as_deref().map(hex::write),
             relay: lease.relay.map(|ip| ip.to_string()),
             interface: lease.interface.clone(),
+            delegated: lease.delegated,
             state: "active",
             began: when(lease.began),
             expires: when(lease.expires),
