@@ -216,6 +216,14 @@ fn publish_metrics(ledger: &Ledger, services: &Services, resolvers: Arc<Counters
             put("free", usage.free);
             put("taken", usage.size.saturating_sub(usage.free));
         }
+        for usage in services.leasing.usage6() {
+            let subnet = usage.subnet.to_string();
+            let mut put = |state, value: f64| {
+                samples.put("lanlord_dhcp_pool_addresses", &[("subnet", &subnet), ("state", state)], value);
+            };
+            put("leased", usage.leased as f64);
+            put("delegated", usage.delegated as f64);
+        }
         samples.rendered(services.bindings.counters());
         samples.rendered(services.leasing.counters());
         samples.rendered(services.naming.counters());

@@ -70,7 +70,7 @@ async fn lease_of(leasing: &Leasing, network: &str, mac: &str) -> Arc<Lease> {
 async fn gone(leasing: &Leasing, network: &str, ip: std::net::IpAddr) {
     let std::net::IpAddr::V4(ip) = ip else { panic!("{ip} is no IPv4 address") };
     for _ in 0..500 {
-        if leasing.lease(network, ip).is_none() {
+        if leasing.lease(network, ip.into()).is_none() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -59,6 +59,20 @@ impl ClientKey {
     }
 }
 
+impl ClientKey {
+    /// The IAID beside the DUID, in both families.
+    pub fn iaid(&self) -> Option<u32> {
+        match self {
+            ClientKey::Ia { iaid, .. } => Some(*iaid),
+            ClientKey::Id(id) => match id.as_slice() {
+                [RFC_4361, a, b, c, d, _, ..] => Some(u32::from_be_bytes([*a, *b, *c, *d])),
+                _ => None,
+            },
+            ClientKey::Hw(..) => None,
+        }
+    }
+}
+
 impl fmt::Debug for ClientKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = match self {
@@ -219,6 +233,8 @@ pub struct Reservation {
     pub name: Option<String>,
     /// DHCPv4 options that override all others, as (code, wire bytes).
     pub options: Vec<(u8, Vec<u8>)>,
+    /// The same for DHCPv6.
+    pub options6: Vec<(u16, Vec<u8>)>,
     /// Classes that the client belongs to besides.
     pub classes: Vec<String>,
     pub boot: BootInfo,
@@ -242,6 +258,7 @@ impl Reservation {
             prefix6: Vec::new(),
             name: None,
             options: Vec::new(),
+            options6: Vec::new(),
             classes: Vec::new(),
             boot: BootInfo::default(),
             lease_time: None,

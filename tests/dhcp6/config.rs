@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use ipnet::Ipv6Net;
 use lanlord::domain::change::Change;
 use lanlord::domain::dhcp::policy::{Delegation, Network, Policy, Pool6, Setting6, Subnet6, Times6};
-use lanlord::domain::host::{Host, Interface};
+use lanlord::domain::host::{CustomOption, Host, Interface};
 use lanlord::domain::lease::{Origin, Reservation, ReservationKey};
 
 use super::words::{Step, Words, bytes, hex, mac};
@@ -110,13 +110,17 @@ pub fn host(words: &Words<'_>) -> Change {
         networks: Vec::new(),
         addresses: words.values("ip").map(|text| text.parse().expect("an address")).collect(),
     };
+    let options = words.0.iter().filter_map(|w| w.split_once('='));
+    let option = |(number, value): (&str, &str)| {
+        Some(CustomOption { number: number.parse().ok()?, interface: None, family: 6, value: bytes(value) })
+    };
     Change::HostPut(Box::new(Host {
         id: words.0[1].to_owned(),
         hostname: words.0[1].to_owned(),
         fqdn: words.value("fqdn").map(str::to_owned),
         aliases: Vec::new(),
         interfaces: vec![interface],
-        options: Vec::new(),
+        options: options.filter_map(option).collect(),
         properties: Vec::new(),
     }))
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::policy::Policy;
-use crate::domain::host::Host;
+use crate::domain::host::{CustomOption, Host};
 use crate::domain::lease::{Origin, Reservation, ReservationKey};
 use crate::domain::net::Mac;
 
@@ -213,12 +213,13 @@ fn of_host(host: &Host) -> Vec<Reservation> {
     let mut out = Vec::new();
     for (i, interface) in host.interfaces.iter().enumerate() {
         let Some(mac) = interface.mac else { continue };
-        let for_it = |o: &&crate::domain::host::CustomOption| {
-            o.family == 4 && o.interface.as_ref().is_none_or(|name| *name == interface.name)
+        let of = |family: u8| {
+            let here = |o: &&CustomOption| o.interface.as_ref().is_none_or(|name| *name == interface.name);
+            host.options.iter().filter(here).filter(move |o| o.family == family)
         };
-        let options = host.options.iter().filter(for_it);
         let options: Vec<(u8, Vec<u8>)> =
-            options.filter_map(|o| Some((u8::try_from(o.number).ok()?, o.value.clone()))).collect();
+            of(4).filter_map(|o| Some((u8::try_from(o.number).ok()?, o.value.clone()))).collect();
+        let mut options6: Vec<(u16, Vec<u8>)> = of(6).map(|o| (o.number, o.value.clone())).collect();
         let addresses = interface.addresses.iter().filter(|ip| ip.is_ipv4()).map(|ip| Some(*ip));
         let mut addresses: Vec<Option<IpAddr>> = addresses.collect();
         if addresses.is_empty() {
@@ -233,6 +234,7 @@ fn of_host(host: &Host) -> Vec<Reservation> {
                 ip6: std::mem::take(&mut v6),
                 name: host.fqdn.clone(),
                 options: options.clone(),
+                options6: std::mem::take(&mut options6),
                 ..Reservation::new(format!("host:{}:{i}:{j}", host.id), Origin::Host(host.id.clone()))
             });
         }

@@ -7,7 +7,7 @@
 //! A client, and an address, has at most one change in flight, so a failed commit rolls back by itself.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{Ipv4Addr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV6};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
@@ -22,7 +22,7 @@ use crate::domain::dhcp::v6::book::{Book6, Ticket6};
 use crate::domain::dhcp::v6::wire::Kind as Kind6;
 use crate::domain::dhcp::wire::{Kind, Packet, encode};
 use crate::domain::dns::naming::Names;
-use crate::domain::lease::ClientKey;
+use crate::domain::lease::{ClientKey, Lease};
 use crate::domain::net::Mac;
 use crate::store::ledger::QUEUE;
 use crate::store::{Entry, Ledger, View};
@@ -433,6 +433,26 @@ impl Core {
         }
         in_flight.next = Some(parcel());
         Received::Deferred
+    }
+
+    /// The active lease of an address of either family on a network.
+    fn lease(&self, network: &str, ip: IpAddr) -> Option<Arc<Lease>> {
+        match ip {
+            IpAddr::V4(ip) => self.book.lease(self.book.policy().by_name(network)?, ip).cloned(),
+            IpAddr::V6(ip) => self.book6.lease_on(network, ip).cloned(),
+        }
+    }
+
+    /// True while a change of this lease, or of its client, is being committed.
+    fn is_busy(&self, lease: &Lease) -> bool {
+        let Some(network) = self.book.policy().by_name(&lease.network) else { return false };
+        match lease.ip {
+            IpAddr::V4(ip) => self.book.is_address_pending(network, ip) || self.book.is_pending(network, &lease.client),
+            IpAddr::V6(ip) => {
+                let client = lease.client.duid().is_some_and(|duid| self.book6.is_pending(network, duid));
+                client || self.book6.is_address_pending(network, ip)
+            }
+        }
     }
 
     /// Marks what these changes touch, in both families, as being committed.

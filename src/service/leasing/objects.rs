@@ -1,7 +1,7 @@
 //! What others may ask of leasing, and order: lists for REST, reservations, leases that an administrator
 //! ends. Everything that changes goes through the ledger.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Leasing;
@@ -47,11 +47,9 @@ impl Leasing {
         core.book.leases().chain(core.book6.leases()).cloned().collect()
     }
 
-    /// The active lease of an address on a network.
-    pub fn lease(&self, network: &str, ip: Ipv4Addr) -> Option<Arc<Lease>> {
-        let core = self.core();
-        let network = core.book.policy().by_name(network)?;
-        core.book.lease(network, ip).cloned()
+    /// The active lease of an address, or of the prefix that begins with it, on a network.
+    pub fn lease(&self, network: &str, ip: IpAddr) -> Option<Arc<Lease>> {
+        self.core().lease(network, ip)
     }
 
     /// All reservations in force: of the configuration, of users and of hosts.
@@ -60,8 +58,11 @@ impl Leasing {
     }
 
     /// Addresses kept out of use: network, address, until when.
-    pub fn quarantined(&self) -> Vec<(String, Ipv4Addr, Wall)> {
-        self.core().book.quarantined().map(|(network, ip, until)| (network.to_owned(), ip, until)).collect()
+    pub fn quarantined(&self) -> Vec<(String, IpAddr, Wall)> {
+        let core = self.core();
+        let four = core.book.quarantined().map(|(network, ip, until)| (network, IpAddr::V4(ip), until));
+        let six = core.book6.quarantined().map(|(network, ip, until)| (network, IpAddr::V6(ip), until));
+        four.chain(six).map(|(network, ip, until)| (network.to_owned(), ip, until)).collect()
     }
 
     /// Counts of every subnet.
@@ -71,15 +72,23 @@ impl Leasing {
 
     /// Why a host with this MAC must not have that address: somebody else leases it, or it waits for
     /// somebody else. An address in no configured subnet is not ours to judge.
-    pub fn objection(&self, ip: Ipv4Addr, mac: Option<Mac>) -> Option<String> {
+    pub fn objection(&self, ip: IpAddr, mac: Option<Mac>) -> Option<String> {
         let core = self.core();
-        let place = core.book.policy().by_address(ip, None)?;
-        if let Some(lease) = core.book.lease(place.network, ip).filter(|lease| mac.is_none() || lease.mac != mac) {
+        let policy = core.book.policy();
+        let network = match ip {
+            IpAddr::V4(ip) => policy.by_address(ip, None)?.network,
+            IpAddr::V6(ip) => policy.by_address6(ip, None)?,
+        };
+        let network = &policy.networks[network].name;
+        if let Some(lease) = core.lease(network, ip).filter(|lease| mac.is_none() || lease.mac != mac) {
             let holder = lease.mac.map_or_else(|| "another client".to_owned(), |mac| mac.to_string());
             return Some(format!("address {ip} is leased to {holder}"));
         }
-        let network = &core.book.policy().networks[place.network].name;
-        let denied = core.book.reservations().denies(network, ip, Traits { mac, ..Traits::default() });
+        let (reservations, traits) = (core.book.reservations(), Traits { mac, ..Traits::default() });
+        let denied = match ip {
+            IpAddr::V4(ip) => reservations.denies(network, ip, traits),
+            IpAddr::V6(ip) => reservations.denies6(network, ip, traits),
+        };
         denied.then(|| format!("address {ip} is reserved for another client"))
     }
 
@@ -156,24 +165,27 @@ impl Leasing {
 
     /// Ends a lease by order of an administrator; its client is refused at its next renewal or gets the
     /// address again if it still may have it.
-    pub async fn revoke(self: &Arc<Self>, network: &str, ip: Ipv4Addr) -> Result<Committed, ObjectError> {
-        let (change, ticket) = {
+    pub async fn revoke(self: &Arc<Self>, network: &str, ip: IpAddr) -> Result<Committed, ObjectError> {
+        let (change, tickets, routes_gone) = {
             let mut core = self.core();
             let missing = || ObjectError::Missing(format!("lease {ip} on {network}"));
-            let index = core.book.policy().by_name(network).ok_or_else(missing)?;
-            let lease = core.book.lease(index, ip).ok_or_else(missing)?.clone();
-            if core.book.is_address_pending(index, ip) || core.book.is_pending(index, &lease.client) {
+            let lease = core.lease(network, ip).ok_or_else(missing)?;
+            if core.is_busy(&lease) {
                 return Err(ObjectError::Busy);
             }
-            let change = Change::LeaseEnded { network: network.to_owned(), ip: ip.into(), end: End::Revoked };
-            let ticket = core.book.begin(std::slice::from_ref(&change));
-            (change, ticket)
+            let change = Change::LeaseEnded { network: network.to_owned(), ip, end: End::Revoked };
+            let tickets = core.begin(std::slice::from_ref(&change));
+            let routes_gone = core.routes_of_ended(std::slice::from_ref(&change));
+            (change, tickets, routes_gone)
         };
         let leasing = self.clone();
         // a task of its own: the mark must be taken off even if the asker goes away
         let ending = tokio::spawn(async move {
             let result = leasing.order(change).await;
-            leasing.core().book.settle(ticket);
+            leasing.core().settle(tickets);
+            if result.is_ok() {
+                leasing.remove_routes(&routes_gone).await;
+            }
             result
         });
         ending.await.unwrap_or(Err(ObjectError::Busy))

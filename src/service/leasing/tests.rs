@@ -288,7 +288,7 @@ async fn a_step_of_the_wall_clock_ends_no_lease_early_and_none_late() {
 async fn many_leases_end_a_thousand_at_a_time() {
     let mut b = bench(Memory::default(), 100);
     let at = b.bind(1).await;
-    let one = b.leasing.lease("lan", at).unwrap();
+    let one = b.leasing.lease("lan", at.into()).unwrap();
     let many = (0..2500u32).map(|n| {
         let ip = Ipv4Addr::from(u32::from(ip(0)) + 4096 + n);
         let client = ClientKey::Hw(1, n.to_be_bytes().to_vec());
@@ -402,9 +402,9 @@ async fn reservations_of_users_come_and_go_and_rivals_are_named() {
     assert!(matches!(b.leasing.remove_reservation("zzz").await, Err(ObjectError::Missing(_))));
     assert_eq!(b.bind(1).await, ip(50));
     b.leasing.remove_reservation("a").await.unwrap();
-    b.leasing.revoke("lan", ip(50)).await.unwrap();
+    b.leasing.revoke("lan", ip(50).into()).await.unwrap();
     assert!(b.leasing.leases().is_empty());
-    assert!(matches!(b.leasing.revoke("lan", ip(50)).await, Err(ObjectError::Missing(_))));
+    assert!(matches!(b.leasing.revoke("lan", ip(50).into()).await, Err(ObjectError::Missing(_))));
     assert_eq!(b.bind(1).await, ip(100));
 }
 

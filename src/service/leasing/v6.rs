@@ -11,7 +11,7 @@ use super::{Asked, Client, Core, Deferred, Leasing, Outgoing6, PrefixRoute, Read
 use crate::domain::change::Change;
 use crate::domain::dhcp::book::Effect;
 use crate::domain::dhcp::policy::Policy;
-use crate::domain::dhcp::v6::book::Effect6;
+use crate::domain::dhcp::v6::book::{Effect6, Usage6};
 use crate::domain::dhcp::v6::wire::{Kind, Packet, Reply, encode};
 use crate::domain::dhcp::v6::{Arrival6, Decision6, Facts6, Outcome6, Request6, Silence, decide};
 use crate::domain::lease::Lease;
@@ -73,6 +73,11 @@ impl Leasing {
     /// Which IPv6 addresses are this machine's own; never leased.
     pub fn set_own6(&self, own: HashSet<Ipv6Addr>) {
         self.core().book6.set_own(own);
+    }
+
+    /// Counts of every IPv6 subnet.
+    pub fn usage6(&self) -> Vec<Usage6> {
+        self.core().book6.usage()
     }
 
     /// The routes that there must be for the prefixes that are delegated now.

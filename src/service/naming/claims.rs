@@ -89,8 +89,9 @@ impl LeaseFact {
             ReservationKey::Mac(mac) => self.mac == Some(*mac),
             ReservationKey::ClientId(id) => matches!(&self.client, ClientKey::Id(own) if own == id),
             ReservationKey::CircuitId(id) => self.circuit_id.as_ref() == Some(id),
+            ReservationKey::Duid { duid, iaid } => is_duid(&self.client, duid, *iaid),
             // their names come with the lease, which knows what was matched
-            ReservationKey::RemoteId(_) | ReservationKey::Duid { .. } | ReservationKey::Test(_) => false,
+            ReservationKey::RemoteId(_) | ReservationKey::Test(_) => false,
         }
     }
 }
@@ -309,6 +310,7 @@ impl Claims {
         if let ClientKey::Id(id) = client {
             keys.push(ReservationKey::ClientId(id.clone()));
         }
+        keys.extend(duid_keys(client));
         keys.extend(circuit_id.map(|c| ReservationKey::CircuitId(c.to_vec())));
         keys.iter().filter_map(|k| self.reservations_of.get(k)).flatten().find_map(|id| {
             let reservation = self.reservations.get(id)?;
@@ -364,6 +366,17 @@ impl Claims {
     }
 }
 
+/// True if the client is that DUID, with that IAID if one is named.
+fn is_duid(client: &ClientKey, duid: &[u8], iaid: Option<u32>) -> bool {
+    client.duid() == Some(duid) && (iaid.is_none() || client.iaid() == iaid)
+}
+
+/// What a client's DUID selects, the more telling first.
+fn duid_keys(client: &ClientKey) -> impl Iterator<Item = ReservationKey> + '_ {
+    let of = |iaid| client.duid().map(|duid| ReservationKey::Duid { duid: duid.to_vec(), iaid });
+    client.iaid().and_then(|iaid| of(Some(iaid))).into_iter().chain(of(None))
+}
+
 /// A reservation that a host brought along is that host.
 fn identity(reservation: &Reservation, id: &Arc<str>) -> Who {
     match &reservation.origin {
@@ -397,13 +410,14 @@ fn host_claims(settings: &Settings, host: &Host, id: &Arc<str>) -> Vec<(Arc<str>
 /// Rank 4: with or without a lease.
 fn reservation_claim(settings: &Settings, reservation: &Reservation, id: &Arc<str>) -> Option<(Arc<str>, Claim)> {
     let network = reservation.network.clone().or_else(|| {
-        let ip = reservation.ip?;
+        let ip = reservation.ip.or(reservation.ip6.first().map(|ip| IpAddr::V6(*ip)))?;
         let holds = |n: &&super::settings::Domain| n.subnets.iter().any(|s| s.contains(&ip));
         settings.networks.iter().find(holds).map(|n| n.network.clone())
     });
     let domain = settings.domain_of(network.as_deref().unwrap_or_default());
     let name = crate::domain::dns::naming::complete(reservation.name.as_deref()?, domain)?;
-    let addresses = reservation.ip.into_iter().collect();
+    let six = reservation.ip6.iter().map(|ip| IpAddr::V6(*ip)).filter(|ip| Some(*ip) != reservation.ip);
+    let addresses = reservation.ip.into_iter().chain(six).collect();
     let claim = Claim {
         source: Source::Reservation(id.clone()),
         who: identity(reservation, id),

@@ -121,12 +121,12 @@ fn reservation() -> impl Strategy<Value = Change> {
     });
     let prefix6 = (any::<u128>(), 0_u8..=128)
         .prop_map(|(bits, length)| ipnet::Ipv6Net::new(bits.into(), length).expect("a length that there is").trunc());
-    let six = (vec(any::<u128>().prop_map(Into::into), 0..3), vec(prefix6, 0..3));
+    let six = (vec(any::<u128>().prop_map(Into::into), 0..3), vec(prefix6, 0..3), vec((any::<u16>(), bytes()), 0..3));
     let more = (vec(text(), 0..3), boot, of(any::<u32>()), any::<bool>(), six);
     let base = (id(), of(network()), vec(key, 0..3), of(ip()), of(text()), vec((any::<u8>(), bytes()), 0..3), origin);
-    (base, more).prop_map(|(base, (classes, boot, lease_time, shared, (ip6, prefix6)))| {
+    (base, more).prop_map(|(base, (classes, boot, lease_time, shared, (ip6, prefix6, options6)))| {
         let (id, network, keys, ip, name, options, origin) = base;
-        let base = Reservation { network, keys, ip, name, options, ..Reservation::new(id, origin) };
+        let base = Reservation { options6, network, keys, ip, name, options, ..Reservation::new(id, origin) };
         Change::ReservationPut(Box::new(Reservation { classes, boot, lease_time, shared, ip6, prefix6, ..base }))
     })
 }

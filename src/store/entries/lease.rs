@@ -113,6 +113,8 @@ pub struct ReservationPut {
     name: Option<String>,
     options: Vec<(u8, Hex)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    options6: Vec<(u16, Hex)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     ip6: Vec<Ipv6Addr>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     prefix6: Vec<String>,
@@ -279,6 +281,7 @@ impl From<&Reservation> for ReservationPut {
             ip: r.ip,
             name: r.name.clone(),
             options: r.options.iter().map(|(code, bytes)| (*code, Hex(bytes.clone()))).collect(),
+            options6: r.options6.iter().map(|(code, bytes)| (*code, Hex(bytes.clone()))).collect(),
             ip6: r.ip6.clone(),
             prefix6: r.prefix6.iter().map(ToString::to_string).collect(),
             classes: r.classes.clone(),
@@ -316,6 +319,7 @@ impl TryFrom<ReservationPut> for Reservation {
             ip: r.ip,
             name: r.name,
             options: r.options.into_iter().map(|(code, Hex(bytes))| (code, bytes)).collect(),
+            options6: r.options6.into_iter().map(|(code, Hex(bytes))| (code, bytes)).collect(),
             ip6: r.ip6,
             prefix6: r.prefix6.iter().map(|text| net6(text)).collect::<Result<_, _>>()?,
             classes: r.classes,

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddrV6;
 
+use super::options::by_code;
 use super::request::relay_supplied;
 use super::wire::{Item, Kind, Reply, code};
 use super::{Case, Decision6, Outcome6};
@@ -48,6 +49,13 @@ impl<'a> Case<'a> {
         // the strongest level first (DH-310)
         let levels = [subnet.map_or(&[][..], |s| &s.options), &network.options6, &self.policy.options6];
         let mut sent: Vec<u16> = Vec::new();
+        // what an administrator gave to one client reaches it, asked for or not
+        for (code, value) in self.reserved.iter().flat_map(|reservation| &reservation.options6) {
+            if !sent.contains(code) && !by_code(*code).is_some_and(|entry| entry.owned) {
+                sent.push(*code);
+                reply.items.push(Item::Raw(*code, value.clone().into()));
+            }
+        }
         for wanted in self.request.requested().take(MAX_REQUESTED) {
             if sent.contains(&wanted) {
                 continue;

@@ -1,6 +1,6 @@
 //! `/api/v1/leases`: who holds which address. Also the addresses that are kept out of use.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -22,6 +22,8 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 #[derive(Debug, Serialize)]
 pub(super) struct Item {
     pub ip: String,
+    /// What is delegated, if it is no address.
+    prefix: Option<String>,
     pub mac: Option<String>,
     pub network: String,
     subnet: String,
@@ -40,6 +42,8 @@ pub(super) struct Item {
     delegated: Option<u8>,
     state: &'static str,
     began: Option<String>,
+    /// DHCPv6: until when new connections may use it.
+    preferred: Option<String>,
     /// Absent for a lease without end.
     pub expires: Option<String>,
 }
@@ -48,6 +52,8 @@ impl From<&Lease> for Item {
     fn from(lease: &Lease) -> Item {
         Item {
             ip: lease.ip.to_string(),
+            prefix: lease.prefix().map(|prefix| prefix.to_string()),
+            preferred: lease.preferred.and_then(when),
             mac: lease.mac.map(|mac| mac.to_string()),
             network: lease.network.clone(),
             subnet: lease.subnet.to_string(),
@@ -88,8 +94,8 @@ impl Item {
 /// Orders addresses as numbers, not as text.
 fn key(lease: &Lease) -> String {
     let octets = match lease.ip {
-        std::net::IpAddr::V4(ip) => hex::write(&ip.octets()),
-        std::net::IpAddr::V6(ip) => hex::write(&ip.octets()),
+        IpAddr::V4(ip) => hex::write(&ip.octets()),
+        IpAddr::V6(ip) => hex::write(&ip.octets()),
     };
     format!("{octets} {}", lease.network)
 }
@@ -109,7 +115,7 @@ struct Which {
 }
 
 fn find(api: &Api, ip: &str, which: &Which) -> Result<Arc<Lease>, Problem> {
-    let address: Ipv4Addr = ip.parse().map_err(|_| Problem::bad(format!("`{ip}` is no IPv4 address")))?;
+    let address: IpAddr = ip.parse().map_err(|_| Problem::bad(format!("`{ip}` is no IP address")))?;
     let fits = |lease: &Arc<Lease>| lease.ip == address && which.network.as_ref().is_none_or(|n| *n == lease.network);
     let mut found = api.leasing.leases().into_iter().filter(fits);
     match (found.next(), found.next()) {
@@ -133,7 +139,6 @@ async fn release(
     Params(which): Params<Which>,
 ) -> Result<StatusCode, Problem> {
     let lease = find(&api, &ip, &which)?;
-    let std::net::IpAddr::V4(address) = lease.ip else { return Err(Problem::bad("only IPv4 leases can be ended")) };
-    api.leasing.revoke(&lease.network, address).await?;
+    api.leasing.revoke(&lease.network, lease.ip).await?;
     Ok(StatusCode::NO_CONTENT)
 }

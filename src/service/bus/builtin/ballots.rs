@@ -19,7 +19,6 @@ impl Ballot for Leasing {
         for interface in &host.interfaces {
             let mac = interface.mac.filter(|mac| mac.is_identity());
             for ip in &interface.addresses {
-                let IpAddr::V4(ip) = ip else { continue };
                 if let Some(message) = self.objection(*ip, mac) {
                     return Err(conflict(message));
                 }

@@ -205,3 +205,26 @@ async fn a_restart_finds_the_leases_of_both_families_again() {
         given.iter().map(|r| (r.0, r.1)).collect::<Vec<_>>()
     );
 }
+
+/// DH-608, DH-709: one list, one way to end a lease, one judge of hosts, for both families.
+#[tokio::test]
+async fn both_families_are_listed_ended_and_judged_alike() {
+    let mut six = six(Memory::default(), 64);
+    six.push(&message6(Kind6::Request, 1, vec![ia(3, Vec::new()), ia(25, Vec::new())]));
+    let (_, given) = six.reply().await;
+    six.told();
+    let leasing = six.bench.leasing.clone();
+    assert_eq!(leasing.leases().len(), 2);
+    let address = IpAddr::V6(given.iter().find(|g| g.1 == 128).expect("an address").0);
+    let prefix = IpAddr::V6(given.iter().find(|g| g.1 == 56).expect("a prefix").0);
+    assert_eq!(leasing.lease("lan", prefix).and_then(|l| l.prefix()).map(|p| p.prefix_len()), Some(56));
+    let (holder, other) = (Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 2]));
+    assert_eq!(leasing.objection(address, Some(holder)), None);
+    let why = leasing.objection(address, Some(other)).expect("somebody else leases it");
+    assert!(why.contains("is leased to 02:00:00:00:00:01"), "{why}");
+    leasing.revoke("lan", prefix).await.unwrap();
+    assert_eq!(six.told(), [format!("no {prefix}/56")]);
+    leasing.revoke("lan", address).await.unwrap();
+    assert!(leasing.leases().is_empty());
+    assert!(matches!(leasing.revoke("lan", address).await, Err(ObjectError::Missing(_))));
+}

@@ -46,3 +46,29 @@ fn a_delegated_prefix_is_no_address_of_its_client() {
     bench.apply(vec![Change::LeaseGranted(Box::new(delegated))]);
     assert_eq!(bench.ask("pc.lan.example", "AAAA"), "nxdomain");
 }
+
+/// A reservation by DUID names the leases of both families, and its addresses resolve before the first one.
+#[test]
+fn a_reservation_by_duid_names_both_families() {
+    let mut bench = Bench::new(settings());
+    let duid = |iaid| ReservationKey::Duid { duid: DUID.to_vec(), iaid };
+    let base = Reservation::new("r", Origin::User("admin".to_owned()));
+    let reservation = Reservation {
+        network: Some("lan".to_owned()),
+        keys: vec![duid(None)],
+        name: Some("desk".to_owned()),
+        ip6: vec!["fd00:1::77".parse().unwrap()],
+        ..base.clone()
+    };
+    bench.apply(vec![Change::ReservationPut(Box::new(reservation))]);
+    assert_eq!(bench.ask("desk.lan.example", "AAAA"), "fd00:1::77");
+    let rfc4361 = [&[255, 0, 0, 0, 9], &DUID[..]].concat();
+    bench.apply(vec![of(ClientKey::Id(rfc4361), None, "10.0.0.50")]);
+    bench.apply(vec![of(ia(9, IaKind::Address), None, "fd00:1::50")]);
+    assert_eq!(bench.ask("desk.lan.example", "A"), "10.0.0.50");
+    assert_eq!(bench.ask("desk.lan.example", "AAAA"), "fd00:1::50 fd00:1::77");
+    // one for another IAID names nothing of this one
+    let other = Reservation { id: "s".into(), keys: vec![duid(Some(8))], name: Some("x".to_owned()), ..base };
+    bench.apply(vec![Change::ReservationRemoved { id: "r".to_owned() }, Change::ReservationPut(Box::new(other))]);
+    assert_eq!(bench.ask("pc.lan.example", "AAAA"), "fd00:1::50");
+}
