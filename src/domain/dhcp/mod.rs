@@ -5,6 +5,8 @@
 pub mod allocate;
 /// Who holds what, and which address is next: the memory that decisions are made against.
 pub mod book;
+/// Which clients are meant.
+pub mod classes;
 /// The registry of options.
 pub mod options;
 /// What the configuration says: networks, subnets, pools, options, recipes.

@@ -266,6 +266,11 @@ pub fn show_value(code: u8, value: &[u8]) -> String {
     }
 }
 
+/// True if the registry knows a form of the option's value other than text and octets.
+pub fn is_typed(code: u8) -> bool {
+    options::by_code(code).is_some_and(|entry| !matches!(entry.kind, Type::Text | Type::Bytes))
+}
+
 /// Bytes as text that [`unescape`] reads back; nothing in it can break a log line or a terminal.
 pub fn escape(value: &[u8]) -> String {
     value.iter().fold(String::with_capacity(value.len()), |mut out, b| {
