@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lanlord::domain::dhcp::book::Book;
-use lanlord::domain::dhcp::policy::{Match, Network, Policy, Pool, Recipe, Setting, Subnet, Value};
+use lanlord::domain::dhcp::policy::{Boot, Match, Network, Policy, Pool, Recipe, Setting, Subnet, Value};
 use lanlord::domain::dhcp::v4::{Arrival, Facts, Now, Outcome, Request, decide};
 use lanlord::domain::dhcp::value::{has_default_route, parse_value, show_value};
 use lanlord::domain::dhcp::wire::{Kind, Packet, encode, relay};
@@ -47,11 +47,16 @@ fn policies() -> &'static [Arc<Policy>; 2] {
         for (code, text) in [(6, "10.0.0.1"), (121, "10.9.0.0/16 via 10.0.0.7"), (119, "a.example, b.example")] {
             policy.options.push(Setting::parse(code, text, code == 119).expect("a value"));
         }
-        let recipe = Setting { code: 43, value: Value::Sub(vec![(2, "http://${server_ip}/".to_owned())]), force: true };
+        let recipe = Setting {
+            code: 43,
+            value: Value::Sub(vec![(2, "http://${server_ip}/".to_owned())]),
+            force: true,
+            at: None,
+        };
         policy.recipes = vec![Recipe {
             when: Match { vendor_class: vec!["A".to_owned()], ..Match::default() },
             settings: vec![recipe],
-            file: Some("${mac_hex}.cfg".to_owned()),
+            boot: Boot { file: Some("${mac_hex}.cfg".to_owned()), ..Boot::default() },
             ..Recipe::default()
         }];
         policy.rules.rapid_commit = true;

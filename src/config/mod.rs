@@ -10,13 +10,15 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::DeTable;
 
+/// Classes, boot rules, custom options.
+mod classes;
 /// The CLAWS bus: credentials, modules, zones for hosts.
 pub mod claws;
 /// DHCPv6: its section, and what IPv6 subnets say to it.
 pub mod dhcp6;
 /// The registry of keys.
 pub mod keys;
-/// Networks, subnets, reservations.
+/// Networks, subnets, pools.
 pub mod networks;
 /// What phones have in common.
 mod phones;
@@ -30,13 +32,16 @@ pub mod problem;
 pub mod ra;
 /// Sections, keys and scalars with their places.
 pub mod raw;
+/// Reservations.
+pub mod reservations;
 /// The daemon itself and its protocols.
 pub mod services;
 
 pub use claws::Claws;
 pub use dhcp6::Dhcp6;
-pub use networks::{Network, Reservation, Subnet};
+pub use networks::{Network, Pool, Subnet};
 pub use problem::{Problem, Problems};
+pub use reservations::Reservation;
 pub use services::{AutoCreate, Dhcp4, Dns, Log, Provisioning, Server};
 
 use crate::domain::dhcp::policy::Policy;
@@ -60,6 +65,8 @@ pub struct Config {
     pub dns: Dns,
     pub provisioning: Provisioning,
     pub claws: Claws,
+    /// What is left out while all else is served, e.g. the second of two reservations for one address.
+    pub findings: Vec<Problem>,
 }
 
 /// Reads and checks a file.
@@ -84,7 +91,8 @@ pub fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
         doc.complain(&error.span().unwrap_or(0..0), error.message().to_owned(), None);
     }
     // what a broken text seems to say is not judged
-    let config = if errors.is_empty() { understand(&doc, &table) } else { Config::default() };
+    let mut config = if errors.is_empty() { understand(&doc, &table) } else { Config::default() };
+    config.findings = doc.findings();
     match doc.into_problems() {
         problems if problems.is_empty() => Ok(config),
         problems => Err(Problems(problems)),
@@ -99,11 +107,13 @@ fn understand(doc: &Document<'_>, table: &Spanned<DeTable<'_>>) -> Config {
     let dns = services::dns(doc, top.table("dns", "dns"));
     let provisioning = services::provisioning(doc, top.table("provisioning", "provisioning"));
     let networks = networks::read(&top, &server.domain);
+    let parts = policy::Parts { networks: &networks, dhcp4: &dhcp4, dhcp6: &dhcp6, dns: &dns, phones: &provisioning };
     Config {
         file: doc.file.to_owned(),
         log: services::log(top.table("log", "log")),
-        policy: policy::read(doc, &networks, (&dhcp4, &dhcp6), &dns, &provisioning),
+        policy: policy::read(&top, &parts),
         claws: claws::read(top.table("claws", "claws")),
+        findings: Vec::new(),
         server,
         networks,
         dhcp4,

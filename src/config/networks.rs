@@ -12,11 +12,9 @@ use ipnet::IpNet;
 use super::dhcp6::{self, Six};
 use super::ra::{self, Ra};
 use super::raw::{At, Section};
+use super::reservations::{self, Reservation};
 use super::services::{domain, lease_time};
 use crate::domain::dhcp::policy::Identify;
-use crate::domain::hex;
-use crate::domain::lease::ReservationKey;
-use crate::domain::net::Mac;
 
 /// One link.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -42,6 +40,8 @@ pub struct Network {
     pub options6: Vec<(At<String>, At<String>)>,
     /// Router advertisements, if the file has the table.
     pub ra: Option<Ra>,
+    /// Classes that it is for.
+    pub guard: Vec<At<String>>,
     pub subnets: Vec<Subnet>,
     pub reservations: Vec<Reservation>,
 }
@@ -50,7 +50,7 @@ pub struct Network {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subnet {
     pub prefix: IpNet,
-    pub pools: Vec<RangeInclusive<Ipv4Addr>>,
+    pub pools: Vec<Pool>,
     pub exclude: Vec<RangeInclusive<Ipv4Addr>>,
     pub router: Option<Ipv4Addr>,
     pub dns: Option<Vec<Ipv4Addr>>,
@@ -58,8 +58,12 @@ pub struct Subnet {
     pub lease_time: Option<Duration>,
     pub server_id: Option<Ipv4Addr>,
     pub next_server: Option<Ipv4Addr>,
+    pub server_name: Option<String>,
     pub boot_file: Option<String>,
     pub relays: Vec<Ipv4Addr>,
+    /// Classes that it is for.
+    pub guard: Vec<At<String>>,
+    pub class_options: Vec<ClassOptions>,
     /// Of the family of the prefix.
     pub options: Vec<(At<String>, At<String>)>,
     /// What an IPv6 subnet says to DHCPv6.
@@ -68,16 +72,33 @@ pub struct Subnet {
     pub span: Range<usize>,
 }
 
-/// What waits for one client.
+/// A range of addresses for anybody, or for some classes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Reservation {
-    /// `file:line`.
-    pub place: String,
-    pub keys: Vec<ReservationKey>,
-    pub ip: Option<IpAddr>,
-    pub name: Option<String>,
+pub struct Pool {
+    pub range: RangeInclusive<Ipv4Addr>,
+    pub exclude: Vec<RangeInclusive<Ipv4Addr>>,
+    pub guard: Vec<At<String>>,
+    pub lease_time: Option<Duration>,
     pub options: Vec<(At<String>, At<String>)>,
+    /// Where it stands in the file.
     pub span: Range<usize>,
+}
+
+/// What members of a class get in one subnet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassOptions {
+    pub class: At<String>,
+    pub effects: Effects,
+}
+
+/// What a class, or a rule, gives.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Effects {
+    pub options: Vec<(At<String>, At<String>)>,
+    pub next_server: Option<At<String>>,
+    pub server_name: Option<At<String>>,
+    pub boot_file: Option<At<String>>,
+    pub lease_time: Option<Duration>,
 }
 
 /// An address, or two with a hyphen between them.
@@ -142,6 +163,7 @@ fn network(section: &Section<'_>, default_domain: &str) -> Network {
         ipv6_only: section.number("ipv6_only", 300..=u64::from(u32::MAX)).and_then(|s| u32::try_from(s).ok()),
         options: section.pairs("options"),
         options6: section.pairs("options6"),
+        guard: section.texts("class").unwrap_or_default(),
         ..Network::default()
     };
     for relay in section.list::<IpAddr>("relays", "an IP address such as 10.77.0.1").unwrap_or_default() {
@@ -155,7 +177,7 @@ fn network(section: &Section<'_>, default_domain: &str) -> Network {
         network.subnets.extend(subnet(&below, &network.subnets));
     }
     for below in section.tables("reservation", "network.reservation") {
-        network.reservations.extend(reservation(&below, &network));
+        network.reservations.extend(reservations::read(&below, Some(&network)));
     }
     network
 }
@@ -205,16 +227,23 @@ fn subnet(section: &Section<'_>, others: &[Subnet]) -> Option<Subnet> {
     let six = dhcp6::subnet(section, &prefix.value);
     let four = |key| if six.is_none() { ipv4s(section, key) } else { Vec::new() };
     Some(Subnet {
-        pools: ranges(section, "pool", &prefix.value),
-        exclude: ranges(section, "exclude", &prefix.value),
+        pools: pools(section, &prefix.value),
+        exclude: ranges(section, "exclude", &prefix.value).into_iter().map(|at| at.value).collect(),
         router: section.parsed::<Ipv4Addr>("router", IPV4).map(|at| inside("router", at)),
         dns: section.has("dns").then(|| four("dns")),
         ntp: four("ntp"),
         lease_time: lease_time(section, "lease_time"),
         server_id: section.parsed::<Ipv4Addr>("server_id", IPV4).map(|at| at.value),
         next_server: section.parsed::<Ipv4Addr>("next_server", IPV4).map(|at| at.value),
+        server_name: section.text("server_name").map(|at| at.value),
         boot_file: section.text("boot_file").map(|at| at.value),
         relays: ipv4s(section, "relays"),
+        guard: section.texts("class").unwrap_or_default(),
+        class_options: section
+            .tables("class_options", "network.subnet.class_options")
+            .iter()
+            .filter_map(class_options)
+            .collect(),
         options: section.pairs("options"),
         six,
         prefix: prefix.value,
@@ -234,101 +263,78 @@ fn check_prefix(section: &Section<'_>, prefix: &At<IpNet>, others: &[Subnet]) {
     }
 }
 
-fn ranges(section: &Section<'_>, key: &str, prefix: &IpNet) -> Vec<RangeInclusive<Ipv4Addr>> {
+/// `pool = [..]` and `[[network.subnet.pools]]`; no two of them may overlap (DH-305).
+fn pools(section: &Section<'_>, prefix: &IpNet) -> Vec<Pool> {
+    let plain = ranges(section, "pool", prefix).into_iter().map(|at| Pool {
+        range: at.value,
+        exclude: Vec::new(),
+        guard: Vec::new(),
+        lease_time: None,
+        options: Vec::new(),
+        span: at.span,
+    });
+    let mut out: Vec<Pool> = plain.collect();
+    for below in section.tables("pools", "network.subnet.pools") {
+        if !below.has("range") {
+            section.doc.complain(&below.span, "`range` is missing", Some(RANGE.to_owned()));
+        }
+        let exclude: Vec<_> = ranges(&below, "exclude", prefix).into_iter().map(|at| at.value).collect();
+        let guard = below.texts("class").unwrap_or_default();
+        let (lease_time, options) = (lease_time(&below, "lease_time"), below.pairs("options"));
+        for At { value: range, span } in ranges(&below, "range", prefix) {
+            let (exclude, guard, options) = (exclude.clone(), guard.clone(), options.clone());
+            out.push(Pool { range, exclude, guard, lease_time, options, span });
+        }
+    }
+    refuse_overlaps(section, &out);
+    out
+}
+
+fn refuse_overlaps(section: &Section<'_>, pools: &[Pool]) {
+    let mut order: Vec<&Pool> = pools.iter().collect();
+    order.sort_by_key(|pool| (*pool.range.start(), *pool.range.end()));
+    for pair in order.windows(2).filter(|pair| pair[1].range.start() <= pair[0].range.end()) {
+        let (first, second) = if pair[0].span.start < pair[1].span.start { (0, 1) } else { (1, 0) };
+        let (first, second) = (pair[first], pair[second]);
+        let show = |pool: &Pool| format!("{}-{}", pool.range.start(), pool.range.end());
+        let place = section.doc.place(&first.span);
+        let message = format!("the pool {} overlaps {} of {place}", show(second), show(first));
+        section.doc.complain(&second.span, message, None);
+    }
+}
+
+fn class_options(section: &Section<'_>) -> Option<ClassOptions> {
+    if !section.has("class") {
+        section.doc.complain(&section.span, "`class` is missing", None);
+    }
+    let effects = effects(section);
+    Some(ClassOptions { class: section.text("class")?, effects })
+}
+
+/// The keys that classes, boot rules and options of a class in a subnet have in common.
+pub(super) fn effects(section: &Section<'_>) -> Effects {
+    Effects {
+        options: section.pairs("options"),
+        next_server: section.text("next_server"),
+        server_name: section.text("server_name"),
+        boot_file: section.text("boot_file"),
+        lease_time: section.known("lease_time").then(|| lease_time(section, "lease_time")).flatten(),
+    }
+}
+
+fn ranges(section: &Section<'_>, key: &str, prefix: &IpNet) -> Vec<At<RangeInclusive<Ipv4Addr>>> {
+    // pools of IPv6 subnets are read by dhcp6
     if prefix.addr().is_ipv6() {
         return Vec::new();
     }
-    let mut out: Vec<RangeInclusive<Ipv4Addr>> = Vec::new();
+    let mut out: Vec<At<RangeInclusive<Ipv4Addr>>> = Vec::new();
     for At { value: Addresses(range), span } in section.list::<Addresses>(key, RANGE).unwrap_or_default() {
         let (first, last) = (*range.start(), *range.end());
         if !prefix.contains(&IpAddr::V4(first)) || !prefix.contains(&IpAddr::V4(last)) {
             section.doc.complain(&span, format!("`{key}` {first}-{last} lies outside {prefix}"), None);
-        } else if out.iter().any(|o| *o.start() <= last && first <= *o.end()) {
-            section.doc.complain(&span, format!("`{key}` {first}-{last} overlaps another of the same subnet"), None);
         } else {
-            out.push(range);
+            out.push(At { value: range, span });
         }
     }
     out
-}
-
-fn reservation(section: &Section<'_>, network: &Network) -> Option<Reservation> {
-    let ip = section.parsed::<IpAddr>("ip", "an IP address such as 10.77.0.20");
-    let keys = reservation_keys(section);
-    if keys.is_empty() {
-        let hint = Some("set mac, client_id, circuit_id, remote_id or duid".to_owned());
-        section.doc.complain(&section.span, "the reservation is for nobody", hint);
-    }
-    if let Some(at) = ip.as_ref().filter(|at| !network.subnets.iter().any(|s| s.prefix.contains(&at.value))) {
-        let message = format!("{} lies in no subnet of the network `{}`", at.value, network.name);
-        section.doc.complain(&at.span, message, None);
-    }
-    let taken = |at: &&At<IpAddr>| network.reservations.iter().any(|r| r.ip == Some(at.value));
-    if let Some(at) = ip.as_ref().filter(taken) {
-        section.doc.complain(&at.span, format!("{} is reserved twice", at.value), None);
-    }
-    for key in keys.iter().filter(|key| network.reservations.iter().any(|r| r.keys.contains(key))) {
-        section.doc.complain(&section.span, format!("{key:?} has a reservation already in this network"), None);
-    }
-    Some(Reservation {
-        place: section.doc.place(&section.span),
-        keys,
-        ip: ip.map(|at| at.value),
-        name: domain(section, "name"),
-        options: section.pairs("options"),
-        span: section.span.clone(),
-    })
-}
-
-fn reservation_keys(section: &Section<'_>) -> Vec<ReservationKey> {
-    let mut keys = Vec::new();
-    for mac in section.list::<Mac>("mac", "a MAC address such as 80:5e:c0:00:00:01").unwrap_or_default() {
-        if !mac.value.is_identity() {
-            section.doc.complain(&mac.span, format!("{} cannot belong to one device", mac.value), None);
-        }
-        keys.push(ReservationKey::Mac(mac.value));
-    }
-    if let Some(id) = section.text("client_id") {
-        match hexadecimal(&id.value) {
-            Some(bytes) if (2..=255).contains(&bytes.len()) => keys.push(ReservationKey::ClientId(bytes)),
-            _ => {
-                let message = format!("`client_id` must be hexadecimal such as 01805ec0000001, not `{}`", id.value);
-                section.doc.complain(&id.span, message, None);
-            }
-        }
-    }
-    for name in ["circuit_id", "remote_id"] {
-        let key = if name == "circuit_id" { ReservationKey::CircuitId } else { ReservationKey::RemoteId };
-        let Some(id) = section.text(name) else { continue };
-        let bytes = id.value.strip_prefix("0x").map_or(Some(id.value.clone().into_bytes()), hexadecimal);
-        match bytes {
-            Some(bytes) if (1..=255).contains(&bytes.len()) => keys.push(key(bytes)),
-            _ => section.doc.complain(&id.span, format!("`{name}` must be text, or hexadecimal after 0x"), None),
-        }
-    }
-    keys.extend(duid(section));
-    keys
-}
-
-/// `duid = "0001.."`, with `iaid` if only one interface of that host is meant.
-fn duid(section: &Section<'_>) -> Option<ReservationKey> {
-    let iaid = section.number("iaid", 0..=u64::from(u32::MAX)).and_then(|iaid| u32::try_from(iaid).ok());
-    let Some(text) = section.text("duid") else {
-        if section.has("iaid") {
-            section.doc.complain(&section.span, "`iaid` needs a `duid`", None);
-        }
-        return None;
-    };
-    // RFC 9915 §11.1: two octets of type, and at most 128 more
-    let duid = hexadecimal(&text.value).filter(|duid| (3..=130).contains(&duid.len()));
-    if duid.is_none() {
-        let message = format!("`duid` must be hexadecimal such as 000300010800270000aa, not `{}`", text.value);
-        section.doc.complain(&text.span, message, None);
-    }
-    Some(ReservationKey::Duid { duid: duid?, iaid })
-}
-
-/// Bytes from hexadecimal digits, with or without colons between the octets.
-fn hexadecimal(text: &str) -> Option<Vec<u8>> {
-    hex::read(&text.bytes().filter(|b| *b != b':').collect::<Vec<u8>>())
 }

@@ -7,12 +7,15 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::dhcp6::{self, Dhcp6};
-use super::networks::{Network, Reservation, Subnet};
-use super::raw::{At, Document};
+use super::networks::{Network, Subnet};
+use super::raw::{At, Document, Section};
+use super::reservations::{self, Reservation};
 use super::services::{Dhcp4, Dns, Provisioning};
-use crate::domain::dhcp::options;
-use crate::domain::dhcp::policy::{LeaseTimes, Policy, Pool, Rules, Setting, Value};
-use crate::domain::dhcp::policy::{Network as Link, Subnet as Prefix};
+use crate::domain::dhcp::classes::Classes;
+use crate::domain::dhcp::definitions::{Definitions, Meaning, Spot};
+use crate::domain::dhcp::options::{self, Type};
+use crate::domain::dhcp::policy::{Boot, ClassOptions, LeaseTimes, Policy, Pool, Rules, Server, Setting, Value};
+use crate::domain::dhcp::policy::{Network as Link, Placeholders, Subnet as Prefix};
 use crate::domain::dhcp::value;
 use crate::domain::lease::{Origin, Reservation as Reserved};
 
@@ -20,20 +23,49 @@ type Options = [(At<String>, At<String>)];
 
 const DNS_SERVERS: u8 = 6;
 const NTP_SERVERS: u8 = 42;
+/// RFC 3925 §4.
+const VENDOR_OPTIONS: u8 = 125;
+
+/// The sections that the policy is made of.
+pub(super) struct Parts<'p> {
+    pub networks: &'p [Network],
+    pub dhcp4: &'p Dhcp4,
+    pub dhcp6: &'p Dhcp6,
+    pub dns: &'p Dns,
+    pub phones: &'p Provisioning,
+}
+
+/// What names in the text may mean.
+pub(super) struct Reader<'r, 'd> {
+    pub doc: &'r Document<'d>,
+    pub definitions: &'r Definitions,
+    pub classes: &'r Classes,
+}
 
 /// The policy of the whole file. Recipes of plugins are added by whoever loads them.
-pub(super) fn read(
-    doc: &Document<'_>,
-    networks: &[Network],
-    (dhcp4, dhcp6): (&Dhcp4, &Dhcp6),
-    dns: &Dns,
-    phones: &Provisioning,
-) -> Policy {
-    let links = networks.iter().map(|network| link(doc, network, (dhcp4, dhcp6), dns)).collect();
-    let mut policy = Policy::new(links);
-    policy.options = settings(doc, &dhcp4.options);
+pub(super) fn read(top: &Section<'_>, parts: &Parts<'_>) -> Policy {
+    let doc = top.doc;
+    let definitions = super::classes::definitions(top);
+    let classes = {
+        let none = Classes::default();
+        super::classes::classes(top, &Reader { doc, definitions: &definitions, classes: &none })
+    };
+    let reader = Reader { doc, definitions: &definitions, classes: &classes };
+    let Parts { networks, dhcp4, dhcp6, phones, .. } = parts;
+    let mut policy = Policy::new(networks.iter().map(|network| link(&reader, network, parts)).collect());
+    policy.options = reader.settings(&dhcp4.options);
+    policy.boot = super::classes::boot(top, &reader);
     policy.times = times(dhcp4, dhcp4.lease_time);
-    policy.rules = Rules {
+    policy.rules = rules(dhcp4);
+    policy.http_url = phones.url();
+    dhcp6::settle(doc, dhcp6, &mut policy);
+    policy.reservations = reserved(top, &reader, &policy, networks);
+    policy.classes = classes;
+    policy
+}
+
+fn rules(dhcp4: &Dhcp4) -> Rules {
+    Rules {
         accept_bare_request: dhcp4.accept_bare_request,
         echo_client_id: dhcp4.echo_client_id,
         rapid_commit: dhcp4.rapid_commit,
@@ -45,16 +77,11 @@ pub(super) fn read(
         offer_hold: dhcp4.offer_hold,
         quarantine: dhcp4.quarantine,
         affinity: dhcp4.affinity,
-    };
-    policy.http_url = phones.url();
-    dhcp6::settle(doc, dhcp6, &mut policy);
-    let all = networks.iter().flat_map(|network| network.reservations.iter().map(move |r| (network, r)));
-    policy.reservations = all.map(|(network, r)| reserved(doc, network, r)).collect();
-    policy
+        steal: dhcp4.steal,
+    }
 }
 
 fn times(dhcp4: &Dhcp4, default: Duration) -> LeaseTimes {
-    let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX - 1);
     LeaseTimes {
         default: seconds(default),
         min: seconds(dhcp4.min_lease_time.min(default)),
@@ -63,8 +90,15 @@ fn times(dhcp4: &Dhcp4, default: Duration) -> LeaseTimes {
     }
 }
 
-fn link(doc: &Document<'_>, network: &Network, (dhcp4, dhcp6): (&Dhcp4, &Dhcp6), dns: &Dns) -> Link {
-    let mut own = settings(doc, &network.options);
+/// A time in seconds; what does not fit is as long as can be.
+pub(super) fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX - 1)
+}
+
+fn link(reader: &Reader<'_, '_>, network: &Network, parts: &Parts<'_>) -> Link {
+    let Parts { dhcp4, dhcp6, dns, .. } = parts;
+    let doc = reader.doc;
+    let mut own = reader.settings(&network.options);
     if dns.enabled && !own.iter().any(|s| s.code == DNS_SERVERS) {
         own.extend(Setting::parse(DNS_SERVERS, "${server_ip}", false));
     }
@@ -74,7 +108,7 @@ fn link(doc: &Document<'_>, network: &Network, (dhcp4, dhcp6): (&Dhcp4, &Dhcp6),
         relays: network.relays.clone(),
         domain: network.domain.clone(),
         vlan: network.vlan,
-        subnets: network.subnets.iter().filter_map(|s| prefix(doc, s, dhcp4)).collect(),
+        subnets: network.subnets.iter().filter_map(|s| prefix(reader, s, dhcp4)).collect(),
         subnets6: network.subnets.iter().filter_map(|s| dhcp6::prefix(doc, s, dhcp6)).collect(),
         relays6: network.relays6.clone(),
         interface_ids: network.interface_ids.clone(),
@@ -85,24 +119,31 @@ fn link(doc: &Document<'_>, network: &Network, (dhcp4, dhcp6): (&Dhcp4, &Dhcp6),
         trusted: network.trust_relay_info,
         recipes: network.vendor_recipes,
         ipv6_only: network.ipv6_only,
+        guard: reader.guard(&network.guard),
     }
 }
 
-fn prefix(doc: &Document<'_>, subnet: &Subnet, dhcp4: &Dhcp4) -> Option<Prefix> {
+fn prefix(reader: &Reader<'_, '_>, subnet: &Subnet, dhcp4: &Dhcp4) -> Option<Prefix> {
     let IpNet::V4(net) = subnet.prefix else { return None };
-    let mut own = settings(doc, &subnet.options);
+    let mut own = reader.settings(&subnet.options);
     let mut servers = |code: u8, list: &[std::net::Ipv4Addr]| {
         let octets: Vec<u8> = list.iter().flat_map(|ip| ip.octets()).collect();
         if !octets.is_empty() {
-            own.push(Setting { code, value: Value::Wire(octets), force: false });
+            own.push(Setting { code, value: Value::Wire(octets), force: false, at: None });
         }
     };
     servers(DNS_SERVERS, subnet.dns.as_deref().unwrap_or_default());
     servers(NTP_SERVERS, &subnet.ntp);
-    let pool = |range: &std::ops::RangeInclusive<std::net::Ipv4Addr>| Pool {
-        range: range.clone(),
-        exclude: subnet.exclude.clone(),
-        options: Vec::new(),
+    let pool = |pool: &super::networks::Pool| Pool {
+        exclude: [subnet.exclude.as_slice(), &pool.exclude].concat(),
+        options: reader.settings(&pool.options),
+        times: pool.lease_time.map(|time| times(dhcp4, time)),
+        guard: reader.guard(&pool.guard),
+        ..Pool::new(*pool.range.start(), *pool.range.end())
+    };
+    let of_class = |here: &super::networks::ClassOptions| ClassOptions {
+        class: reader.guard(std::slice::from_ref(&here.class)).remove(0),
+        effects: reader.effects(&here.effects),
     };
     Some(Prefix {
         pools: subnet.pools.iter().map(pool).collect(),
@@ -111,61 +152,174 @@ fn prefix(doc: &Document<'_>, subnet: &Subnet, dhcp4: &Dhcp4) -> Option<Prefix> 
         times: subnet.lease_time.map(|time| times(dhcp4, time)),
         relays: subnet.relays.clone(),
         server_id: subnet.server_id,
-        next_server: subnet.next_server,
-        file: subnet.boot_file.clone(),
+        boot: Boot {
+            next_server: subnet.next_server.map(Server::Address),
+            server_name: subnet.server_name.clone(),
+            file: subnet.boot_file.clone(),
+        },
+        guard: reader.guard(&subnet.guard),
+        class_options: subnet.class_options.iter().map(of_class).collect(),
         ..Prefix::new(net)
     })
 }
 
-/// Options by name or number.
-fn settings(doc: &Document<'_>, pairs: &Options) -> Vec<Setting> {
-    let mut out = Vec::new();
-    for (name, text) in pairs {
-        let Some(code) = code(doc, name) else { continue };
-        match Setting::parse(code, &text.value, false) {
-            Ok(setting) => out.push(setting),
-            Err(problem) => doc.complain(&text.span, problem.to_string(), None),
+impl Reader<'_, '_> {
+    /// Options by name or number; sub-options of one option, or of one enterprise, end up together.
+    pub(super) fn settings(&self, pairs: &Options) -> Vec<Setting> {
+        let mut out: Vec<Setting> = Vec::new();
+        for (name, text) in pairs {
+            let Some(meaning) = self.meaning(name) else { continue };
+            match setting(meaning, &text.value) {
+                Ok(mut new) => {
+                    new.at = Some(self.doc.place(&text.span).into());
+                    match out.iter_mut().find(|old| old.code == new.code) {
+                        Some(old) if meaning.spot != Spot::Option(new.code) => join(old, new),
+                        _ => out.push(new),
+                    }
+                }
+                Err(problem) => self.doc.complain(&text.span, problem, None),
+            }
+        }
+        out
+    }
+
+    fn meaning(&self, name: &At<String>) -> Option<Meaning> {
+        let spelled = name.value.replace('_', "-");
+        let meaning = self.definitions.meaning(&spelled);
+        if meaning.is_none() {
+            let known = options::REGISTRY.iter().map(|entry| entry.name).chain(self.definitions.names());
+            let near = super::problem::nearest(&spelled, known);
+            let hint = near
+                .map_or("write its name, or its number from 1 to 254".to_owned(), |n| format!("did you mean `{n}`?"));
+            self.doc.complain(&name.span, format!("there is no DHCP option `{}`", name.value), Some(hint));
+        }
+        meaning
+    }
+}
+
+/// One value at its spot.
+fn setting(meaning: Meaning, text: &str) -> Result<Setting, String> {
+    let Meaning { spot, form, always } = meaning;
+    let sub = |code: u8| -> Result<(u8, String), String> {
+        if text.contains("${") && form.kind == Type::Text {
+            return Ok((code, text.to_owned()));
+        }
+        if text.contains("${") && form.kind != Type::Bytes {
+            return Err("${..} can stand in sub-options of text only".to_owned());
+        }
+        if text.contains("${") {
+            let filled = Placeholders::example().fill(text);
+            value::parse_form(code, form, &filled).map_err(|e| e.to_string())?;
+            return Ok((code, text.to_owned()));
+        }
+        let wire = value::parse_form(code, form, text).map_err(|e| e.to_string())?;
+        if wire.len() > 255 {
+            Err("a sub-option has at most 255 octets".to_owned())
+        } else {
+            Ok((code, value::escape(&wire)))
+        }
+    };
+    let made = |code: u8, value: Value| Setting { code, value, force: always, at: None };
+    match spot {
+        Spot::Option(code) if options::by_code(code).is_some() => Setting::parse(code, text, always),
+        Spot::Option(code) => Setting::parse_form(code, form, text, always),
+        Spot::Within(host, code) => return Ok(made(host, Value::Sub(vec![sub(code)?]))),
+        Spot::Vendor(enterprise, code) => {
+            return Ok(made(VENDOR_OPTIONS, Value::Vendor(vec![(enterprise, vec![sub(code)?])])));
         }
     }
-    out
+    .map_err(|problem| problem.to_string())
 }
 
-fn code(doc: &Document<'_>, name: &At<String>) -> Option<u8> {
-    let spelled = name.value.replace('_', "-");
-    let code = options::code_of(&spelled);
-    if code.is_none() {
-        let near = super::problem::nearest(&spelled, options::REGISTRY.iter().map(|entry| entry.name));
-        let hint =
-            near.map_or("write its name, or its number from 1 to 254".to_owned(), |n| format!("did you mean `{n}`?"));
-        doc.complain(&name.span, format!("there is no DHCP option `{}`", name.value), Some(hint));
+/// One more sub-option of an option that is there already; a whole value gives way to its parts.
+fn join(old: &mut Setting, new: Setting) {
+    old.force |= new.force;
+    match (&mut old.value, new.value) {
+        (Value::Sub(subs), Value::Sub(more)) => subs.extend(more),
+        (Value::Vendor(blocks), Value::Vendor(more)) => {
+            for (enterprise, subs) in more {
+                match blocks.iter_mut().find(|(known, _)| *known == enterprise) {
+                    Some((_, known)) => known.extend(subs),
+                    None => blocks.push((enterprise, subs)),
+                }
+            }
+        }
+        (value, more) => *value = more,
     }
-    code
 }
 
-fn reserved(doc: &Document<'_>, network: &Network, reservation: &Reservation) -> Reserved {
+/// The reservations that can be served; the others are findings (DH-309).
+fn reserved(top: &Section<'_>, reader: &Reader<'_, '_>, policy: &Policy, networks: &[Network]) -> Vec<Reserved> {
+    let of_networks = networks.iter().flat_map(|network| network.reservations.iter().cloned());
+    let global = top.tables("reservation", "reservation");
+    let global = global.iter().filter_map(|section| reservations::read(section, None));
+    let locate = |network: Option<&str>, ip: IpAddr| locate(policy, network, ip);
+    let fine = reservations::judge(reader.doc, &locate, of_networks.chain(global).collect());
+    fine.iter().filter_map(|reservation| one_reserved(reader, reservation)).collect()
+}
+
+/// The subnet of an address, on the named network or on any.
+fn locate(policy: &Policy, network: Option<&str>, ip: IpAddr) -> Option<IpNet> {
+    let index = match network {
+        Some(name) => Some(policy.by_name(name)?),
+        None => None,
+    };
+    match ip {
+        IpAddr::V4(ip) => {
+            let place = policy.by_address(ip, index).filter(|place| index.is_none_or(|n| n == place.network))?;
+            Some(policy.subnet(place).prefix.into())
+        }
+        IpAddr::V6(ip) => {
+            let networks = policy.networks.iter().enumerate().filter(|(n, _)| index.is_none_or(|index| index == *n));
+            let prefix =
+                networks.flat_map(|(_, network)| &network.subnets6).map(|s| s.prefix).find(|p| p.contains(&ip));
+            prefix.map(IpNet::V6)
+        }
+    }
+}
+
+/// A wrong option takes its reservation with it, and nothing else.
+fn one_reserved(reader: &Reader<'_, '_>, reservation: &Reservation) -> Option<Reserved> {
     let mut wire = Vec::new();
     for (name, text) in &reservation.options {
-        let Some(code) = code(doc, name) else { continue };
-        match value::parse_value(code, &text.value) {
-            Ok(bytes) => wire.push((code, bytes)),
-            Err(problem) => doc.complain(&text.span, problem.to_string(), None),
+        let meaning = reader.meaning(name)?;
+        let placeholders = text.value.contains("${");
+        let value = setting(meaning, &text.value).and_then(|setting| match setting.value {
+            _ if placeholders => Err("${..} cannot stand in the options of a reservation".to_owned()),
+            value => value
+                .wire(setting.code, &Placeholders::example())
+                .ok_or("is too long".to_owned())
+                .map(|w| (setting.code, w)),
+        });
+        match value {
+            Ok(option) => wire.push(option),
+            Err(problem) => {
+                reader.doc.find(&text.span, format!("{problem}; this reservation is left out"), None);
+                return None;
+            }
         }
     }
-    let id = format!("config/{}", id(network, reservation));
-    Reserved {
-        network: Some(network.name.clone()),
+    let id = format!("config/{}", id(reservation));
+    Some(Reserved {
+        network: reservation.network.clone(),
         keys: reservation.keys.clone(),
         ip: reservation.ip,
+        ip6: reservation.ip6.clone(),
+        prefix6: reservation.prefix6.clone(),
         name: reservation.name.clone(),
         options: wire,
+        classes: reader.guard(&reservation.classes),
+        boot: reservation.boot.clone(),
+        lease_time: reservation.lease_time,
+        shared: reservation.shared,
         ..Reserved::new(id, Origin::Config(reservation.place.clone()))
-    }
+    })
 }
 
 /// Stable while the reservation stands for the same client: a moved line is no new reservation.
-fn id(network: &Network, reservation: &Reservation) -> String {
+fn id(reservation: &Reservation) -> String {
     let key = reservation.keys.first().map(|key| format!("{key:?}")).unwrap_or_default();
     let key: String = key.chars().filter(|c| c.is_ascii_alphanumeric() || *c == ':').collect();
     let ip = reservation.ip.map(|ip: IpAddr| ip.to_string()).unwrap_or_default();
-    format!("{}/{key}/{ip}", network.name)
+    format!("{}/{key}/{ip}", reservation.network.as_deref().unwrap_or("*"))
 }

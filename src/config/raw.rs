@@ -19,7 +19,10 @@ use super::problem::{Problem, nearest, position};
 pub struct Document<'a> {
     pub file: &'a Path,
     pub text: &'a str,
+    /// Where each line begins.
+    lines: Vec<usize>,
     problems: RefCell<Vec<(usize, Problem)>>,
+    findings: RefCell<Vec<(usize, Problem)>>,
 }
 
 /// A value and the bytes that it stands in.
@@ -31,19 +34,43 @@ pub struct At<T> {
 
 impl<'a> Document<'a> {
     pub fn new(file: &'a Path, text: &'a str) -> Document<'a> {
-        Document { file, text, problems: RefCell::default() }
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Document { file, text, lines, problems: RefCell::default(), findings: RefCell::default() }
     }
 
     /// Notes a problem with what stands at `span`.
     pub fn complain(&self, span: &Range<usize>, message: impl Into<String>, hint: Option<String>) {
-        let at = Some(position(self.text, span.start));
-        let problem = Problem { file: self.file.to_owned(), at, message: message.into(), hint };
-        self.problems.borrow_mut().push((span.start, problem));
+        self.problems.borrow_mut().push((span.start, self.problem(span, message.into(), hint)));
+    }
+
+    /// Notes a problem within a text, at an offset of it. An escape in the text hides where that is; then the
+    /// text as a whole is named.
+    pub fn complain_within(&self, text: &At<String>, offset: usize, message: impl Into<String>) {
+        let raw = self.text.get(text.span.clone()).unwrap_or_default();
+        let start = text.span.start + raw.find(text.value.as_str()).map_or(0, |at| at + offset);
+        self.complain(&(start..text.span.end), message, None);
+    }
+
+    /// Notes what is left out while all else is served.
+    pub fn find(&self, span: &Range<usize>, message: impl Into<String>, hint: Option<String>) {
+        self.findings.borrow_mut().push((span.start, self.problem(span, message.into(), hint)));
+    }
+
+    fn problem(&self, span: &Range<usize>, message: String, hint: Option<String>) -> Problem {
+        Problem { file: self.file.to_owned(), at: Some(position(self.text, span.start)), message, hint }
+    }
+
+    /// What was left out so far, in the order of the text.
+    pub fn findings(&self) -> Vec<Problem> {
+        let mut findings = self.findings.borrow().clone();
+        findings.sort_by_key(|(start, _)| *start);
+        findings.into_iter().map(|(_, problem)| problem).collect()
     }
 
     /// `file:line` of what stands there, as objects remember where they come from.
     pub fn place(&self, span: &Range<usize>) -> String {
-        format!("{}:{}", self.file.display(), position(self.text, span.start).0)
+        let line = self.lines.partition_point(|start| *start <= span.start);
+        format!("{}:{line}", self.file.display())
     }
 
     /// What was found wrong, in the order of the text.
@@ -85,6 +112,11 @@ impl<'d> Section<'d> {
     pub fn value(&self, key: &str) -> Option<&'d Spanned<DeValue<'d>>> {
         debug_assert!(keys::known(self.path, key), "`{}.{key}` is not in the registry", self.path);
         self.table.get(key)
+    }
+
+    /// True if the registry has the key for this table.
+    pub fn known(&self, key: &str) -> bool {
+        keys::known(self.path, key)
     }
 
     /// True if the key stands in the text.

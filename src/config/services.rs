@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::phones;
 use super::raw::{At, Document, Section};
+use crate::domain::dhcp::policy::Steal;
 use crate::domain::phone::settings::Values;
 
 /// `[server]`.
@@ -69,6 +70,7 @@ pub struct Dhcp4 {
     /// Relays that may ask who holds what.
     pub leasequery: Vec<Ipv4Addr>,
     pub one_lease_per_mac: bool,
+    pub steal: Steal,
     /// Name or number, and value.
     pub options: Vec<(At<String>, At<String>)>,
 }
@@ -95,6 +97,7 @@ impl Default for Dhcp4 {
             probe: true,
             leasequery: Vec::new(),
             one_lease_per_mac: false,
+            steal: Steal::default(),
             options: Vec::new(),
         }
     }
@@ -218,6 +221,7 @@ pub(super) fn log(section: Option<Section<'_>>) -> Log {
 /// `[dhcp4]`.
 pub(super) fn dhcp4(section: Option<Section<'_>>) -> Dhcp4 {
     let (d, Some(s)) = (Dhcp4::default(), section) else { return Dhcp4::default() };
+    let steal = [("next-renewal", Steal::NextRenewal), ("expiry", Steal::Expiry)];
     let dhcp4 = Dhcp4 {
         enabled: s.flag("enabled").unwrap_or(d.enabled),
         port: s.port("port").unwrap_or(d.port),
@@ -238,6 +242,7 @@ pub(super) fn dhcp4(section: Option<Section<'_>>) -> Dhcp4 {
         probe: s.flag("probe").unwrap_or(d.probe),
         leasequery: super::networks::ipv4s(&s, "leasequery"),
         one_lease_per_mac: s.flag("one_lease_per_mac").unwrap_or(d.one_lease_per_mac),
+        steal: s.choice("steal", &steal).unwrap_or(d.steal),
         options: s.pairs("options"),
     };
     if dhcp4.min_lease_time > dhcp4.max_lease_time {

@@ -31,7 +31,7 @@ fn unknown_keys_are_fatal_and_all_problems_come_at_once() {
             "t.toml:7:10: 10.0.0.1/24 has bits beyond its length; write 10.0.0.0/24",
             "t.toml:8:9: `pool` 10.0.1.1-10.0.1.9 lies outside 10.0.0.1/24",
             "t.toml:10:11: `enabled` must be true or false, not string",
-            "t.toml:11:2: unknown key `nonsense`; known here: server, log, network, dhcp4, dhcp6, dns, provisioning, claws",
+            "t.toml:11:2: unknown key `nonsense`; known here: server, log, class, boot, option, reservation, network, dhcp4, dhcp6, dns, provisioning, claws",
         ]
     );
 }
@@ -53,12 +53,14 @@ fn plain_http_off_the_loopback_is_refused() {
 
 #[test]
 fn two_reservations_cannot_have_one_client_or_address() {
-    let found = problems(
-        "[[network]]\nname = \"a\"\n[[network.subnet]]\nprefix = \"10.0.0.0/24\"\n[[network.reservation]]\n\
+    let text = "[[network]]\nname = \"a\"\n[[network.subnet]]\nprefix = \"10.0.0.0/24\"\n[[network.reservation]]\n\
          mac = \"02:00:00:00:00:01\"\nip = \"10.0.0.9\"\n[[network.reservation]]\nmac = \"0200.0000.0001\"\nip = \"10.0.0.9\"\n\
-         [[network.reservation]]\nip = \"10.0.1.9\"\n",
-    );
-    assert_eq!(found.len(), 4, "{found:#?}");
+         [[network.reservation]]\nip = \"10.0.1.9\"\n";
+    let config = parse(Path::new("t.toml"), text).expect("all else is served");
+    let found: Vec<String> = config.findings.iter().map(Problem::to_string).collect();
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].starts_with("t.toml:8:1: 10.0.0.9 is reserved in t.toml:5 already"), "{found:#?}");
+    assert_eq!(config.policy.reservations.len(), 1);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use lanlord::domain::change::Change;
 use lanlord::domain::dhcp::policy::{
-    Identify, LeaseTimes, Match, Network, Policy, Pool, Recipe, Setting, Subnet, Value,
+    Identify, LeaseTimes, Match, Network, Policy, Pool, Recipe, Server, Setting, Subnet, Value,
 };
 use lanlord::domain::host::{CustomOption, Host, Interface};
 use lanlord::domain::lease::{Origin, Reservation, ReservationKey};
@@ -40,8 +40,8 @@ pub fn subnet(words: &Words<'_>) -> Subnet {
     }
     subnet.router = words.ip("router");
     subnet.server_id = words.ip("server");
-    subnet.next_server = words.ip("next-server");
-    subnet.file = words.value("file").map(str::to_owned);
+    subnet.boot.next_server = words.ip("next-server").map(Server::Address);
+    subnet.boot.file = words.value("file").map(str::to_owned);
     subnet.relays = words.values("relay").map(ip).collect();
     subnet.times = words.value("time").map(|text| {
         let n: Vec<u32> = text.split('/').map(|n| n.parse().unwrap()).collect();
@@ -63,18 +63,24 @@ pub fn recipe(words: &Words<'_>) -> Result<Recipe, String> {
     let mut recipe = Recipe { name: "test".to_owned(), ..Recipe::default() };
     recipe.when = Match {
         vendor_class: words.values("class").map(|c| c.replace('_', " ")).collect(),
-        vendor_class_regex: words.value("regex").map(|r| regex::bytes::Regex::new(r).expect("a regex")),
+        patterns: words
+            .value("regex")
+            .map(|r| (60, regex::bytes::Regex::new(r).expect("a regex")))
+            .into_iter()
+            .collect(),
+        enterprise: words.values("enterprise").map(|n| n.parse().expect("a number")).collect(),
+        fields: Vec::new(),
         oui: words.values("oui").map(|o| hex(o).try_into().expect("three octets")).collect(),
     };
-    recipe.siaddr = words.value("siaddr").map(str::to_owned);
-    recipe.file = words.value("file").map(str::to_owned);
+    recipe.boot.next_server = words.value("siaddr").and_then(Server::parse);
+    recipe.boot.file = words.value("file").map(str::to_owned);
     for (key, value) in words.0.iter().filter_map(|w| w.split_once('=')) {
         if let Ok(code) = key.parse::<u8>() {
             recipe.settings.push(Setting::parse(code, value, true).map_err(|e| e.to_string())?);
         }
         if let Some(sub) = key.strip_prefix("43.") {
             let value = Value::Sub(vec![(sub.parse().unwrap(), value.to_owned())]);
-            recipe.settings.push(Setting { code: 43, value, force: true });
+            recipe.settings.push(Setting { code: 43, value, force: true, at: None });
         }
     }
     Ok(recipe)

@@ -39,6 +39,7 @@ pub fn compare(packet: &Packet<'_>, bytes: &[u8], delivery: &Delivery, key: &str
         "secs" => packet.secs().to_string(),
         "htype" => packet.htype().to_string(),
         "chaddr" => show(packet.chaddr()),
+        "sname" => String::from_utf8_lossy(packet.sname()).into_owned(),
         "file" => String::from_utf8_lossy(packet.file()).into_owned(),
         "from" => delivery.from.to_string(),
         "to" => to,

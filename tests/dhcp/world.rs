@@ -37,6 +37,9 @@ pub struct World {
     journal: Vec<(Wall, Change)>,
     elapsed: Duration,
     commits_fail: bool,
+    /// Lines of a configuration that are not taken in yet, and what it left out.
+    toml: String,
+    findings: Vec<String>,
     /// What came back for the last request, until it is looked at.
     answer: Option<Answer>,
     /// Changes of the last request.
@@ -54,7 +57,15 @@ impl World {
     pub fn line(&mut self, line: &str) -> Step {
         let (head, rest) = line.split_once(' ').unwrap_or((line, ""));
         let words = Words(rest.split_whitespace().collect());
+        if head != "|" {
+            self.configured()?;
+        }
         match head {
+            "|" => {
+                self.toml.push_str(rest);
+                self.toml.push('\n');
+                Ok(())
+            }
             ">" => {
                 if let Some(reply) = self.unexpected().next() {
                     return Err(reply);
@@ -76,6 +87,19 @@ impl World {
 
     fn now(&self) -> Now {
         Now { wall: Wall(1_700_000_000_000).plus(self.elapsed), mono: Mono(0).plus(self.elapsed) }
+    }
+
+    /// Takes in the lines of a configuration that stand before.
+    fn configured(&mut self) -> Step {
+        if self.toml.is_empty() {
+            return Ok(());
+        }
+        let toml = std::mem::take(&mut self.toml);
+        let config = lanlord::config::parse(std::path::Path::new("t.toml"), &toml).map_err(|e| e.to_string())?;
+        self.findings = config.findings.iter().map(ToString::to_string).collect();
+        self.policy = config.policy;
+        self.book = self.book.under(Arc::new(self.policy.clone()));
+        Ok(())
     }
 
     fn configure(&mut self, head: &str, rest: &str, words: &Words<'_>) -> Step {
@@ -110,6 +134,8 @@ impl World {
         policy.http_url = next.http_url;
         policy.rules = next.rules;
         policy.times = next.times;
+        policy.classes = next.classes;
+        policy.boot = next.boot;
         self.policy = policy;
         self.book = self.book.under(Arc::new(self.policy.clone()));
         Ok(())
@@ -251,6 +277,12 @@ impl World {
             "no-lease" => {
                 if let Some(lease) = self.book.lease(network(self), ip(words.0[1])) {
                     return Err(format!("leased to {:?}", lease.client));
+                }
+            }
+            "finding" => {
+                let wanted = words.0[1..].join(" ");
+                if !self.findings.iter().any(|finding| finding.contains(&wanted)) {
+                    return Err(format!("not found: {:?}", self.findings));
                 }
             }
             "free" => {

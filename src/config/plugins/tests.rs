@@ -99,6 +99,29 @@ fn an_overlay_replaces_file_by_file() {
     assert!(problems[0].message.contains("colour"), "{problems:?}");
 }
 
+struct Phone<'a> {
+    class: Option<&'a str>,
+    mac: Mac,
+}
+
+impl crate::domain::dhcp::classes::Subject for Phone<'_> {
+    fn is_v6(&self) -> bool {
+        false
+    }
+    fn option(&self, code: u16) -> Option<std::borrow::Cow<'_, [u8]>> {
+        self.class.filter(|_| code == 60).map(|class| class.as_bytes().into())
+    }
+    fn relay(&self, _: u16) -> Option<std::borrow::Cow<'_, [u8]>> {
+        None
+    }
+    fn field(&self, field: crate::domain::dhcp::classes::Field) -> Option<std::borrow::Cow<'_, [u8]>> {
+        match field {
+            crate::domain::dhcp::classes::Field::Mac => Some(self.mac.0.to_vec().into()),
+            _ => self.option(60),
+        }
+    }
+}
+
 type Sent = Option<(String, Vec<(u8, Vec<u8>)>)>;
 
 #[test]
@@ -108,7 +131,7 @@ fn recipes_send_what_the_vendors_phones_need_by_class_before_block() {
     let recipes = recipes(&shipped(), true);
     let linksys = Mac([0, 0x0e, 8, 1, 2, 3]);
     let sent = |class: Option<&str>, mac: Mac| -> Sent {
-        let recipe = recipes.iter().find(|r| r.when.holds(class.map(str::as_bytes), Some(mac)))?;
+        let recipe = recipes.iter().find(|r| r.when.holds(&Phone { class, mac }))?;
         let server_ip = "10.77.0.1".parse().unwrap();
         let fill = Placeholders { mac: Some(mac), ip: server_ip, server_ip, http_url: "http://10.77.0.1:8667" };
         assert!(recipe.settings.iter().all(|s| s.force), "{}", recipe.name);

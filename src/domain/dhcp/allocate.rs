@@ -82,7 +82,8 @@ pub struct Free {
     ranges: Vec<(u32, u32, usize)>,
     fresh: Bitmap,
     cursor: usize,
-    past: BTreeSet<(Wall, Ipv4Addr)>,
+    /// By range, so that one pool is asked without looking at the others.
+    past: Vec<BTreeSet<(Wall, Ipv4Addr)>>,
     size: usize,
 }
 
@@ -101,18 +102,24 @@ impl Free {
                 size += (last - first) as usize + 1;
             }
         }
-        let mut free = Free { fresh: Bitmap::new(size), ranges, cursor: 0, past: BTreeSet::new(), size };
+        let mut free = Free { fresh: Bitmap::new(size), ranges, cursor: 0, past: Vec::new(), size };
+        free.past.resize(free.ranges.len(), BTreeSet::new());
         for (first, last, _) in free.ranges.clone() {
             (first..=last).map(Ipv4Addr::from).filter(|ip| subnet.pooled(*ip)).for_each(|ip| free.put(ip, true, None));
         }
         free
     }
 
-    fn position(&self, ip: Ipv4Addr) -> Option<usize> {
+    /// The range of an address.
+    fn range(&self, ip: Ipv4Addr) -> Option<usize> {
         let ip = u32::from(ip);
         let at = self.ranges.partition_point(|(first, _, _)| *first <= ip).checked_sub(1)?;
-        let (first, last, base) = self.ranges[at];
-        (ip <= last).then(|| base + (ip - first) as usize)
+        (ip <= self.ranges[at].1).then_some(at)
+    }
+
+    fn position(&self, ip: Ipv4Addr) -> Option<usize> {
+        let (first, _, base) = self.ranges[self.range(ip)?];
+        Some(base + (u32::from(ip) - first) as usize)
     }
 
     fn address(&self, position: usize) -> Option<Ipv4Addr> {
@@ -123,32 +130,45 @@ impl Free {
 
     /// Records whether an address may be given to anybody, and when it was last used if we remember.
     pub fn put(&mut self, ip: Ipv4Addr, free: bool, past: Option<Wall>) {
-        if let Some(position) = self.position(ip) {
-            self.fresh.set(position, free && past.is_none());
-            if let Some(ended) = past {
-                if free {
-                    self.past.insert((ended, ip));
-                } else {
-                    self.past.remove(&(ended, ip));
-                }
+        let (Some(range), Some(position)) = (self.range(ip), self.position(ip)) else { return };
+        self.fresh.set(position, free && past.is_none());
+        if let Some(ended) = past {
+            if free {
+                self.past[range].insert((ended, ip));
+            } else {
+                self.past[range].remove(&(ended, ip));
             }
         }
     }
 
     /// Forgets that the address was used until then.
     pub fn forget(&mut self, ip: Ipv4Addr, ended: Wall) {
-        self.past.remove(&(ended, ip));
+        if let Some(range) = self.range(ip) {
+            self.past[range].remove(&(ended, ip));
+        }
     }
 
     /// Addresses whose client left before then, at most `limit`.
     pub fn left_before(&self, limit: Wall, count: usize) -> Vec<Ipv4Addr> {
-        self.past.iter().take_while(|(ended, _)| *ended < limit).take(count).map(|(_, ip)| *ip).collect()
+        let past = self.past.iter().flat_map(|past| past.iter().take_while(|(ended, _)| *ended < limit));
+        past.take(count).map(|(_, ip)| *ip).collect()
     }
 
     /// The next address for a newcomer.
     pub fn next(&self) -> Option<Ipv4Addr> {
         let fresh = self.fresh.first_from(self.cursor).or_else(|| self.fresh.first_from(0));
-        fresh.and_then(|position| self.address(position)).or_else(|| self.past.first().map(|(_, ip)| *ip))
+        let oldest = || self.past.iter().filter_map(BTreeSet::first).min().map(|(_, ip)| *ip);
+        fresh.and_then(|position| self.address(position)).or_else(oldest)
+    }
+
+    /// The next address for a newcomer within one pool.
+    pub fn next_within(&self, first: Ipv4Addr, last: Ipv4Addr) -> Option<Ipv4Addr> {
+        let (start, end) = (self.position(first)?, self.position(last)?);
+        let from = |at: usize| self.fresh.first_from(at).filter(|position| *position <= end);
+        let fresh = from(self.cursor.clamp(start, end)).or_else(|| from(start));
+        let inside = |ip: Ipv4Addr| (first..=last).contains(&ip);
+        let oldest = || self.past.get(self.range(first)?)?.iter().find(|(_, ip)| inside(*ip)).map(|(_, ip)| *ip);
+        fresh.and_then(|position| self.address(position)).or_else(oldest)
     }
 
     /// The next ones for newcomers, at most `count`: fresh ones first, then those left longest ago.
@@ -162,7 +182,9 @@ impl Free {
             }
         }
         let more = count - out.len();
-        out.extend(self.past.iter().take(more).map(|(_, ip)| *ip));
+        let mut past: Vec<_> = self.past.iter().flat_map(|past| past.iter().take(more)).collect();
+        past.sort_unstable();
+        out.extend(past.into_iter().take(more).map(|(_, ip)| *ip));
         out
     }
 
@@ -175,7 +197,7 @@ impl Free {
 
     /// Addresses that a newcomer could get now.
     pub fn count(&self) -> usize {
-        self.fresh.count() + self.past.len()
+        self.fresh.count() + self.past.iter().map(BTreeSet::len).sum::<usize>()
     }
 
     /// Addresses in the pools, excluded ones too.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::allocate::Free;
-use super::policy::{Place, Policy};
+use super::policy::{Place, Policy, Pool};
 use super::reserve::{Reservations, Traits};
 use crate::domain::change::Change;
 use crate::domain::lease::{ClientKey, End, Lease};
@@ -258,6 +258,12 @@ impl Book {
     pub fn ahead(&self, place: Place, count: usize) -> Vec<Ipv4Addr> {
         let free = self.nets.get(place.network).and_then(|net| net.free.get(place.subnet));
         free.map(|free| free.ahead(count)).unwrap_or_default()
+    }
+
+    /// The next address for a newcomer in one pool of a subnet.
+    pub fn next_free_of(&self, place: Place, pool: &Pool) -> Option<Ipv4Addr> {
+        let free = self.nets.get(place.network)?.free.get(place.subnet)?;
+        free.next_within(*pool.range.start(), *pool.range.end())
     }
 
     /// True if this client has declined too often lately.

@@ -7,6 +7,8 @@ pub mod allocate;
 pub mod book;
 /// Which clients are meant.
 pub mod classes;
+/// Options that the configuration defines.
+pub mod definitions;
 /// The registry of options.
 pub mod options;
 /// What the configuration says: networks, subnets, pools, options, recipes.

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use super::classes::{Expression, Membership};
+use super::options;
 use super::policy::Policy;
 use crate::domain::host::{CustomOption, Host};
 use crate::domain::lease::{Origin, Reservation, ReservationKey};
@@ -19,6 +21,16 @@ pub struct Traits<'a> {
     pub remote_id: Option<&'a [u8]>,
     /// DHCPv6: the identity association, as IAID and DUID.
     pub ia: Option<(u32, &'a [u8])>,
+    /// The reservation whose expression the client met.
+    pub met: Option<&'a str>,
+}
+
+/// Reservations with an expression: each is tried for clients that have no other.
+pub const MAX_TESTED: usize = 1024;
+
+/// The code of an option in an expression of a reservation, which knows the registry only.
+pub fn option_code(name: &str) -> Option<u16> {
+    options::code_of(name).map(u16::from)
 }
 
 /// Type octet of a client identifier of RFC 4361.
@@ -60,6 +72,8 @@ pub struct Reservations {
     by_ip: HashMap<Ipv4Addr, Vec<Arc<Reservation>>>,
     /// IPv6 addresses, and delegated prefixes by their first address.
     by_ip6: HashMap<Ipv6Addr, Vec<Arc<Reservation>>>,
+    /// Those that an expression selects, in the order that they came in.
+    tested: Vec<(Expression, Arc<Reservation>)>,
     /// Ids of the reservations that a host stands for.
     hosts: HashMap<String, Vec<String>>,
 }
@@ -70,6 +84,12 @@ impl Reservations {
         let mut touched = self.remove(&reservation.id);
         let reservation = Arc::new(reservation);
         for key in &reservation.keys {
+            if let ReservationKey::Test(text) = key
+                && self.tested.len() < MAX_TESTED
+                && let Ok(test) = Expression::parse(text, &option_code)
+            {
+                self.tested.push((test, reservation.clone()));
+            }
             self.by_key.entry(key.clone()).or_default().push(reservation.clone());
         }
         if let Some(IpAddr::V4(ip)) = reservation.ip {
@@ -86,6 +106,7 @@ impl Reservations {
     /// Takes one out. Returns the addresses whose state changed.
     pub fn remove(&mut self, id: &str) -> Vec<Ipv4Addr> {
         let Some(old) = self.by_id.remove(id) else { return Vec::new() };
+        self.tested.retain(|(_, reservation)| reservation.id != id);
         for key in &old.keys {
             drop_from(&mut self.by_key, key, id);
         }
@@ -124,6 +145,12 @@ impl Reservations {
         let mut fitting = found.flatten().filter(|r| applies(policy, network, r));
         let first = fitting.next()?;
         if first.ip.is_some() { Some(first) } else { Some(fitting.find(|r| r.ip.is_some()).unwrap_or(first)) }
+    }
+
+    /// The reservation on a network whose expression the client meets.
+    pub fn find_tested(&self, policy: &Policy, network: usize, member: &Membership<'_>) -> Option<&Arc<Reservation>> {
+        let mut fitting = self.tested.iter().filter(|(_, reservation)| applies(policy, network, reservation));
+        fitting.find(|(test, _)| member.meets(test)).map(|(_, reservation)| reservation)
     }
 
     /// True if the address waits for somebody on that network.
@@ -203,7 +230,7 @@ pub fn selects(reservation: &Reservation, client: Traits<'_>) -> bool {
         ReservationKey::Duid { duid, iaid } => {
             client.duid().is_some_and(|(own, of)| of == duid && iaid.is_none_or(|wanted| wanted == own))
         }
-        ReservationKey::Test(_) => false,
+        ReservationKey::Test(_) => client.met == Some(&reservation.id),
     })
 }
 

@@ -2,11 +2,11 @@
 //! wrong types, octets of a prefix beyond its length, names that do not fit.
 
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::Ipv4Net;
 
-use super::options::{self, Type};
+use super::options::{self, Form, Type};
 use crate::domain::hex;
 
 /// Octets of one value (DH-103).
@@ -36,14 +36,20 @@ pub fn parse_value(code: u8, text: &str) -> Result<Vec<u8>, Problem> {
     if entry.is_some_and(|e| e.owned) {
         return Err(Problem::Owned(code));
     }
-    let kind = entry.map_or(Type::Bytes, |e| e.kind);
-    let list = entry.is_some_and(|e| e.list);
-    let value = by_type(kind, list, text).map_err(|wrong| match wrong {
+    parse_form(code, entry.map_or(Form { kind: Type::Bytes, list: false }, |e| e.form), text)
+}
+
+/// Text to wire in a form that somebody else knows; `code` is for the complaint.
+pub fn parse_form(code: u8, form: Form, text: &str) -> Result<Vec<u8>, Problem> {
+    let value = by_type(form.kind, form.list, text).map_err(|wrong| match wrong {
         Wrong::Nothing => Problem::Nothing(code),
         Wrong::Value(text, expected) => Problem::Value { code, text, expected },
     })?;
     if value.len() > MAX_VALUE { Err(Problem::Long(code)) } else { Ok(value) }
 }
+
+/// Values with a structure of their own.
+mod structured;
 
 enum Wrong {
     Nothing,
@@ -73,6 +79,11 @@ fn by_type(kind: Type, list: bool, text: &str) -> Result<Vec<u8>, Wrong> {
         Type::Routes => routes(trimmed),
         Type::SipServers => sip_servers(trimmed),
         Type::Bytes => bytes(text),
+        Type::Ip6 => each(list, trimmed, "IPv6 address", |t| t.parse::<Ipv6Addr>().ok().map(|ip| ip.octets().to_vec())),
+        Type::Uri => uri(trimmed),
+        Type::Encapsulated | Type::VendorClasses | Type::VendorOptions | Type::Resolvers => {
+            structured::read(kind, trimmed)
+        }
         Type::Empty => Ok(Vec::new()),
     }
 }
@@ -131,6 +142,16 @@ pub fn unescape(text: &str) -> Option<Vec<u8>> {
         });
     }
     Some(out)
+}
+
+/// RFC 3986 §3.1: a scheme and something behind it, without blanks.
+fn uri(text: &str) -> Result<Vec<u8>, Wrong> {
+    let scheme = text.split_once(':').filter(|(scheme, rest)| {
+        let word = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        !rest.is_empty() && scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(word)
+    });
+    let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    if scheme.is_some() && plain { Ok(text.as_bytes().to_vec()) } else { Err(wrong(text, "URI")) }
 }
 
 /// Hexadecimal digits, in pairs, with or without `:` `-` or blanks between the pairs.
@@ -245,7 +266,7 @@ fn sip_servers(text: &str) -> Result<Vec<u8>, Wrong> {
 
 /// Wire to text, for people: addresses, numbers and printable text as such, the rest as `0x..`.
 pub fn show_value(code: u8, value: &[u8]) -> String {
-    let kind = options::by_code(code).map_or(Type::Bytes, |e| e.kind);
+    let kind = options::by_code(code).map_or(Type::Bytes, |e| e.form.kind);
     let number = value.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
     match kind {
         Type::Ip4 if !value.is_empty() && value.len().is_multiple_of(4) => {
@@ -255,10 +276,10 @@ pub fn show_value(code: u8, value: &[u8]) -> String {
         Type::U16 if value.len() == 2 => number.to_string(),
         Type::U32 if value.len() == 4 => number.to_string(),
         Type::Bool if value.len() == 1 => (number != 0).to_string(),
-        Type::Text | Type::Bytes if value.iter().all(|b| (0x20..0x7f).contains(b)) => {
+        Type::Text | Type::Bytes | Type::Uri if value.iter().all(|b| (0x20..0x7f).contains(b)) => {
             String::from_utf8_lossy(value).into_owned()
         }
-        Type::Text => escape(value),
+        Type::Text | Type::Uri => escape(value),
         _ => value.iter().fold(String::from("0x"), |mut out, b| {
             let _ = write!(out, "{b:02x}");
             out
@@ -268,7 +289,7 @@ pub fn show_value(code: u8, value: &[u8]) -> String {
 
 /// True if the registry knows a form of the option's value other than text and octets.
 pub fn is_typed(code: u8) -> bool {
-    options::by_code(code).is_some_and(|entry| !matches!(entry.kind, Type::Text | Type::Bytes))
+    options::by_code(code).is_some_and(|entry| !matches!(entry.form.kind, Type::Text | Type::Bytes | Type::Uri))
 }
 
 /// Bytes as text that [`unescape`] reads back; nothing in it can break a log line or a terminal.

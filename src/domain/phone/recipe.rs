@@ -4,7 +4,11 @@
 
 use super::extract::compile;
 use super::plugin::{DhcpRecipe, DhcpSend, DhcpValue, Plugin, Rule, Source, TlvValue};
-use crate::domain::dhcp::policy::{Match, Recipe, Setting, Value};
+use crate::domain::dhcp::policy::{Boot, Match, Recipe, Server, Setting, Value};
+
+/// What a device says of itself, the most telling first: vendor class, vendor class by enterprise, user
+/// class, architecture.
+const BY_OPTION: [u8; 4] = [60, 124, 77, 93];
 
 /// The recipes of all plugins. `dns` says that clients may ask us for names: what a plugin sends as the
 /// address of a name server is left out otherwise.
@@ -17,20 +21,28 @@ pub fn recipes(plugins: &[Plugin], dns: bool) -> Vec<Recipe> {
             })
         })
     };
-    of_source(Source::Dhcp(60)).chain(of_source(Source::Oui)).collect()
+    let named = BY_OPTION.into_iter().flat_map(|code| of_source(Source::Dhcp(code)));
+    named.chain(of_source(Source::Oui)).collect()
 }
 
 fn one(plugin: &Plugin, recipe: &DhcpRecipe, rule: &Rule, dns: bool) -> Option<Recipe> {
     let when = match rule.source {
         Source::Oui => Match { oui: rule.oui.clone(), ..Match::default() },
-        _ => Match { vendor_class_regex: Some(compile(&padded(rule.regex.as_deref()?)).ok()?), ..Match::default() },
+        Source::Dhcp(code) => {
+            let pattern = compile(&padded(rule.regex.as_deref()?)).ok()?;
+            Match { patterns: vec![(code.into(), pattern)], ..Match::default() }
+        }
+        _ => return None,
     };
     Some(Recipe {
         name: format!("{}/{}", plugin.id, rule.id),
         when,
         settings: recipe.send.iter().filter_map(|send| setting(send, recipe.force, dns)).collect(),
-        siaddr: recipe.siaddr.as_deref().map(placeholders),
-        file: recipe.file.as_deref().map(placeholders),
+        boot: Boot {
+            next_server: recipe.siaddr.as_deref().and_then(|text| Server::parse(&placeholders(text))),
+            server_name: None,
+            file: recipe.file.as_deref().map(placeholders),
+        },
     })
 }
 
@@ -62,7 +74,7 @@ fn setting(send: &DhcpSend, force: bool, dns: bool) -> Option<Setting> {
         }
         DhcpValue::Tlv(subs) => Value::Sub(subs.iter().map(|(code, value)| (*code, sub_text(value))).collect()),
     };
-    Some(Setting { code: send.option, value, force })
+    Some(Setting { code: send.option, value, force, at: None })
 }
 
 fn sub_text(value: &TlvValue) -> String {

@@ -122,6 +122,7 @@ impl Leasing {
             client_id: lease.client_id.as_deref(),
             circuit_id: lease.circuit_id.as_deref(),
             remote_id: lease.remote_id.as_deref(),
+            met: None,
         };
         (!reserve::selects(reservation, traits)).then(|| lease.clone())
     }

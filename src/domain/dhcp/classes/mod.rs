@@ -23,8 +23,7 @@ use std::sync::Arc;
 pub use matcher::{Matcher, Pattern, user_classes};
 pub use subject::{Field, RelayPart, Subject};
 
-use super::policy::Setting;
-use crate::domain::lease::BootInfo;
+use super::policy::{Boot, Setting};
 
 /// Octets of an expression's text.
 pub const MAX_TEXT: usize = 4096;
@@ -93,7 +92,7 @@ pub struct Class {
 #[derive(Debug, Clone, Default)]
 pub struct Effects {
     pub settings: Vec<Setting>,
-    pub boot: BootInfo,
+    pub boot: Boot,
     /// Seconds.
     pub lease_time: Option<u32>,
 }

@@ -1,6 +1,8 @@
 //! What the configuration says about DHCP, in meaning, not in spelling. Owns the networks with their
 //! subnets, pools and options, and which of them a packet belongs to. Refuses to hold any state.
 
+/// Boot fields and boot rules.
+mod boot;
 /// From packets to places.
 mod index;
 /// Links, subnets, pools.
@@ -17,12 +19,14 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use boot::{Boot, BootRule, Server};
 pub use index::Place;
-pub use network::{Identify, LinkInfo, Network, Pool, Subnet};
+pub use network::{ClassOptions, Identify, LinkInfo, Network, Pool, Subnet};
 pub use recipe::{Match, Recipe};
 pub use setting::{Placeholders, Setting, Value, settable};
 pub use v6::{Delegation, Placeholders6, Pool6, Rules6, Setting6, Subnet6, Times6, Value6};
 
+use super::classes::Classes;
 use crate::domain::lease::Reservation;
 use index::Index;
 
@@ -34,6 +38,9 @@ pub struct Policy {
     pub options: Vec<Setting>,
     /// First match wins, in this order (DH-404).
     pub recipes: Vec<Recipe>,
+    pub classes: Classes,
+    /// The first that fits counts.
+    pub boot: Vec<BootRule>,
     /// Reservations of the configuration; those of the ledger are in the [`Book`](super::book::Book).
     pub reservations: Vec<Reservation>,
     /// Base of the provisioning URLs, for `${http_url}`; `${server_ip}` in it is replaced too.
@@ -89,6 +96,18 @@ pub struct Rules {
     pub quarantine: Duration,
     /// How long an ended lease is remembered for its client.
     pub affinity: Duration,
+    /// When a stranger loses an address that a reservation waits for (DH-308).
+    pub steal: Steal,
+}
+
+/// When a stranger loses an address that a reservation waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Steal {
+    /// Its next renewal is refused.
+    #[default]
+    NextRenewal,
+    /// Its renewals are granted, but not beyond the end that the lease has already.
+    Expiry,
 }
 
 impl Default for Rules {
@@ -105,6 +124,7 @@ impl Default for Rules {
             offer_hold: Duration::from_secs(30),
             quarantine: Duration::from_secs(24 * 3600),
             affinity: Duration::from_secs(30 * 24 * 3600),
+            steal: Steal::default(),
         }
     }
 }
@@ -124,6 +144,8 @@ impl Policy {
             networks,
             options: Vec::new(),
             recipes: Vec::new(),
+            classes: Classes::default(),
+            boot: Vec::new(),
             reservations: Vec::new(),
             http_url: String::new(),
             times: LeaseTimes::default(),
@@ -162,7 +184,12 @@ impl Policy {
 
     /// The subnet of one network whose prefix holds the address.
     pub fn within(&self, network: usize, ip: Ipv4Addr) -> Option<usize> {
-        self.networks.get(network)?.subnets.iter().position(|subnet| subnet.prefix.contains(&ip))
+        let subnets = &self.networks.get(network)?.subnets;
+        match subnets.as_slice() {
+            [] => None,
+            [only] => only.prefix.contains(&ip).then_some(0),
+            _ => self.index.by_address(ip, Some(network)).filter(|p| p.network == network).map(|place| place.subnet),
+        }
     }
 
     pub fn subnet(&self, place: Place) -> &Subnet {

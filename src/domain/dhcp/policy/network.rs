@@ -6,7 +6,8 @@ use std::ops::RangeInclusive;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{LeaseTimes, Setting, Setting6, Subnet6};
+use super::{Boot, LeaseTimes, Setting, Setting6, Subnet6};
+use crate::domain::dhcp::classes::Effects;
 
 /// A named link: its subnets, and how packets of it are known.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +37,8 @@ pub struct Network {
     pub trusted: bool,
     /// Whether vendor recipes apply here.
     pub recipes: bool,
+    /// Classes that the link is for; for everybody if there are none.
+    pub guard: Vec<String>,
     /// RFC 8925: seconds without IPv4 for clients that offer to go without.
     pub ipv6_only: Option<u32>,
 }
@@ -65,10 +68,11 @@ pub struct Subnet {
     pub relays: Vec<Ipv4Addr>,
     /// Our address towards its clients, if not the one that the packet came to.
     pub server_id: Option<Ipv4Addr>,
-    /// siaddr, if no recipe says otherwise.
-    pub next_server: Option<Ipv4Addr>,
-    /// Boot file name, if no recipe says otherwise.
-    pub file: Option<String>,
+    pub boot: Boot,
+    /// Classes that the subnet is for; for everybody if there are none.
+    pub guard: Vec<String>,
+    /// What members of a class get here (DH-310: above recipes).
+    pub class_options: Vec<ClassOptions>,
 }
 
 impl Subnet {
@@ -82,9 +86,20 @@ impl Subnet {
             times: None,
             relays: Vec::new(),
             server_id: None,
-            next_server: None,
-            file: None,
+            boot: Boot::default(),
+            guard: Vec::new(),
+            class_options: Vec::new(),
         }
+    }
+
+    /// True if subnet and pools are for everybody.
+    pub fn is_open(&self) -> bool {
+        self.guard.is_empty() && self.pools.iter().all(|pool| pool.guard.is_empty())
+    }
+
+    /// The pool that the address lies in.
+    pub fn pool_of(&self, ip: Ipv4Addr) -> Option<&Pool> {
+        self.pools.iter().find(|pool| pool.holds(ip))
     }
 
     /// True if the pools give this address to anybody who asks.
@@ -108,12 +123,22 @@ pub struct Pool {
     pub range: RangeInclusive<Ipv4Addr>,
     pub exclude: Vec<RangeInclusive<Ipv4Addr>>,
     pub options: Vec<Setting>,
+    pub times: Option<LeaseTimes>,
+    /// Classes that the pool is for; for everybody if there are none.
+    pub guard: Vec<String>,
+}
+
+/// What members of a class get in one subnet.
+#[derive(Debug, Clone, Default)]
+pub struct ClassOptions {
+    pub class: String,
+    pub effects: Effects,
 }
 
 impl Pool {
     /// A pool without exclusions and options.
     pub fn new(first: Ipv4Addr, last: Ipv4Addr) -> Pool {
-        Pool { range: first..=last, exclude: Vec::new(), options: Vec::new() }
+        Pool { range: first..=last, exclude: Vec::new(), options: Vec::new(), times: None, guard: Vec::new() }
     }
 
     fn holds(&self, ip: Ipv4Addr) -> bool {

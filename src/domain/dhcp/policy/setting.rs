@@ -2,7 +2,9 @@
 //! text to the bytes for one client.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
+use super::super::options::Form;
 use super::super::value::{self, Problem};
 use super::super::wire::code;
 use crate::domain::net::Mac;
@@ -14,9 +16,22 @@ pub struct Setting {
     pub value: Value,
     /// Sent even if the client did not ask for it.
     pub force: bool,
+    /// `file:line`, if it comes from a configuration.
+    pub at: Option<Arc<str>>,
 }
 
 impl Setting {
+    /// As [`Setting::parse`], in a form that the configuration defines.
+    pub fn parse_form(code: u8, form: Form, text: &str, force: bool) -> Result<Setting, Problem> {
+        let value = if text.contains("${") {
+            value::parse_form(code, form, &Placeholders::example().fill(text))?;
+            Value::Typed(text.to_owned(), form)
+        } else {
+            Value::Wire(value::parse_form(code, form, text)?)
+        };
+        Ok(Setting { code, value, force, at: None })
+    }
+
     /// A setting from text, checked now if it holds no `${..}`.
     pub fn parse(code: u8, text: &str, force: bool) -> Result<Setting, Problem> {
         let value = if text.contains("${") {
@@ -26,7 +41,7 @@ impl Setting {
         } else {
             Value::Wire(value::parse_value(code, text)?)
         };
-        Ok(Setting { code, value, force })
+        Ok(Setting { code, value, force, at: None })
     }
 }
 
@@ -37,6 +52,10 @@ pub enum Value {
     Wire(Vec<u8>),
     /// Text with `${mac}`, `${ip}`, `${server_ip}`, `${http_url}`, encoded per client.
     Text(String),
+    /// Text with placeholders of an option that the configuration defines.
+    Typed(String, Form),
+    /// Option 125: sub-options as below, by enterprise.
+    Vendor(Vec<(u32, Vec<(u8, String)>)>),
     /// Option 43 and its like: sub-options with text (escapes and placeholders allowed) each.
     Sub(Vec<(u8, String)>),
 }
@@ -47,17 +66,30 @@ impl Value {
         match self {
             Value::Wire(bytes) => Some(bytes.clone()),
             Value::Text(text) => value::parse_value(code, &placeholders.fill(text)).ok(),
-            Value::Sub(subs) => {
+            Value::Typed(text, form) => value::parse_form(code, *form, &placeholders.fill(text)).ok(),
+            Value::Sub(subs) => sub_options(subs, placeholders),
+            Value::Vendor(blocks) => {
                 let mut out = Vec::new();
-                for (sub, text) in subs {
-                    let bytes = value::unescape(&placeholders.fill(text))?;
-                    out.extend([*sub, u8::try_from(bytes.len()).ok()?]);
-                    out.extend(bytes);
+                for (enterprise, subs) in blocks {
+                    let block = sub_options(subs, placeholders)?;
+                    out.extend(enterprise.to_be_bytes());
+                    out.push(u8::try_from(block.len()).ok()?);
+                    out.extend(block);
                 }
                 Some(out)
             }
         }
     }
+}
+
+fn sub_options(subs: &[(u8, String)], placeholders: &Placeholders<'_>) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    for (sub, text) in subs {
+        let bytes = value::unescape(&placeholders.fill(text))?;
+        out.extend([*sub, u8::try_from(bytes.len()).ok()?]);
+        out.extend(bytes);
+    }
+    Some(out)
 }
 
 /// What `${..}` stands for in one reply.
@@ -70,7 +102,8 @@ pub struct Placeholders<'a> {
 }
 
 impl Placeholders<'_> {
-    fn example() -> Placeholders<'static> {
+    /// Values of the right kind, to check texts with.
+    pub fn example() -> Placeholders<'static> {
         let ip = Ipv4Addr::new(192, 0, 2, 1);
         Placeholders { mac: Some(Mac([2, 0, 0, 0, 0, 1])), ip, server_ip: ip, http_url: "http://192.0.2.1:8667" }
     }

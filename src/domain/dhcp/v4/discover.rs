@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Case, Decision, Silence};
 use crate::domain::dhcp::book::Effect;
+use crate::domain::dhcp::reserve::{self, Traits};
 use crate::domain::dhcp::wire::code;
 use crate::domain::lease::{Cause, Lease, ReservationKey};
 
@@ -57,7 +58,7 @@ impl Case<'_> {
     /// The next free address; one that only this client may have is found by its reservation. One that a
     /// station was seen to use is passed over while there are others nearby.
     fn newcomer(&self) -> Option<Ipv4Addr> {
-        let next = self.facts.book.next_free(self.place).filter(|ip| self.grantable(*ip))?;
+        let next = self.next_free().filter(|ip| self.grantable(*ip))?;
         if !self.taken(next) {
             return Some(next);
         }
@@ -92,7 +93,7 @@ impl Case<'_> {
     pub(super) fn fits(&self, ip: Ipv4Addr) -> bool {
         let network = self.place.network;
         let reserved = self.reserved_ip() == Some(ip) && !self.facts.book.is_own(ip);
-        self.facts.book.pooled(network, ip) || reserved && self.policy.within(network, ip).is_some()
+        self.pooled(ip) || reserved && self.policy.within(network, ip).is_some()
     }
 
     pub(super) fn available(&self, ip: Ipv4Addr) -> bool {
@@ -116,7 +117,23 @@ impl Case<'_> {
         let same_mac = lease.mac.is_some() && lease.mac == self.request.mac;
         let by_mac = same_mac && (reserved || self.policy.rules.one_lease_per_mac);
         let by_port = reserved && self.at_port_of(lease);
-        (by_mac || by_port) && !book.is_address_pending(network, ip) && !book.is_pending(network, &lease.client)
+        (by_mac || by_port || self.shares(lease))
+            && !book.is_address_pending(network, ip)
+            && !book.is_pending(network, &lease.client)
+    }
+
+    /// DH-307: a shared reservation passes from one of its clients to the next; the address is this one's.
+    fn shares(&self, lease: &Lease) -> bool {
+        let holder = Traits {
+            mac: lease.mac,
+            client_id: lease.client_id.as_deref(),
+            circuit_id: lease.circuit_id.as_deref(),
+            remote_id: lease.remote_id.as_deref(),
+            met: None,
+            ia: None,
+        };
+        let reservation = self.reserved.filter(|r| r.shared && r.ip == Some(lease.ip));
+        reservation.is_some_and(|reservation| reserve::selects(reservation, holder))
     }
 
     /// True if the lease was granted at the relay port that this client's reservation is for.

@@ -1,12 +1,16 @@
 //! DHCPv4 (RFC 2131): a datagram becomes a [`Request`], [`decide`] says what follows. Owns every rule of
 //! the exchange; refuses to send, to commit and to look at a clock.
 
+/// Requests as classes see them.
+mod asked;
 /// BOOTP: requests without option 53.
 mod bootp;
 /// DISCOVER: which address.
 mod discover;
 /// LEASEQUERY: who holds what.
 mod leasequery;
+/// Precedence: who says what.
+mod levels;
 /// DECLINE, RELEASE, INFORM.
 mod others;
 /// Replies: options by precedence, who they go to.
@@ -18,12 +22,16 @@ mod states;
 
 use std::net::Ipv4Addr;
 
+use asked::Asked;
+
 use super::book::{Book, Effect};
+use super::classes::Membership;
 use super::policy::{Place, Policy};
 use super::sightings::Sightings;
 use super::wire::{Kind, Reply};
 use crate::domain::change::Change;
 use crate::domain::dns::naming::Names;
+use crate::domain::lease::Reservation;
 use crate::domain::net::Mac;
 pub use crate::domain::time::Now;
 pub use discover::STOCK;
@@ -102,11 +110,15 @@ pub enum Silence {
     Unicast,
     /// DHCPv6: addresses are not given here.
     Stateless,
+    /// The client is in the class DROP.
+    Dropped,
+    /// The network is for classes that the client is not in.
+    Guarded,
 }
 
 impl Silence {
     /// All of them, for the metrics.
-    pub const ALL: [Silence; 17] = [
+    pub const ALL: [Silence; 19] = [
         Silence::Done,
         Silence::NoSubnet,
         Silence::NotForUs,
@@ -124,6 +136,8 @@ impl Silence {
         Silence::Conflicts,
         Silence::Unicast,
         Silence::Stateless,
+        Silence::Dropped,
+        Silence::Guarded,
     ];
 
     /// The label of the metric.
@@ -146,6 +160,8 @@ impl Silence {
             Silence::Conflicts => "conflicts",
             Silence::Unicast => "unicast",
             Silence::Stateless => "stateless",
+            Silence::Dropped => "class-drop",
+            Silence::Guarded => "class-guard",
         }
     }
 }
@@ -192,7 +208,9 @@ struct Case<'a> {
     place: Place,
     /// Our address towards this client.
     server_id: Ipv4Addr,
-    reserved: Option<std::sync::Arc<crate::domain::lease::Reservation>>,
+    reserved: Option<&'a Reservation>,
+    asked: &'a Asked<'a>,
+    member: Membership<'a>,
 }
 
 /// What to do about a request. Pure, but for the name that `facts.names` notes as taken.
@@ -211,7 +229,11 @@ pub fn decide(request: &Request<'_>, facts: &Facts<'_>, policy: &Policy, now: No
     if request.relayed() && facts.book.is_own(giaddr) && !policy.names_relay(giaddr) {
         return Decision::silent(Silence::BadRelay);
     }
-    let case = Case::new(request, *facts, policy, now, place);
+    let asked = Asked::new(request, *facts, policy, place);
+    let case = Case::new(request, *facts, policy, now, place, &asked);
+    if let Some(why) = case.refused() {
+        return Decision::silent(why);
+    }
     match request.kind {
         Kind::Discover => case.discover(),
         Kind::Request => case.request(),

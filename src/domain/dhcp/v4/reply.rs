@@ -3,8 +3,9 @@
 use std::net::Ipv4Addr;
 
 use super::bootp::is_dhcp_only;
+use super::levels::{BootFields, Level, Source};
 use super::{Case, Decision, Delivery, Target};
-use crate::domain::dhcp::policy::{Place, Placeholders, Recipe, Setting};
+use crate::domain::dhcp::policy::{Place, Placeholders};
 use crate::domain::dhcp::value;
 use crate::domain::dhcp::wire::{BROADCAST, Kind, Reply, code, relay};
 use crate::domain::dns::naming::reply81;
@@ -22,7 +23,7 @@ const SERVER_PORT: u16 = 67;
 impl Case<'_> {
     pub(super) fn offer(&self, ip: Ipv4Addr) -> (Reply, Delivery) {
         let place = self.place_of(ip);
-        let mut reply = self.granting(Kind::Offer, ip, place, self.seconds(place));
+        let mut reply = self.granting(Kind::Offer, ip, place, self.seconds(ip, place));
         self.add_fqdn(&mut reply, None);
         self.addressed(reply)
     }
@@ -85,7 +86,7 @@ impl Case<'_> {
     }
 
     /// The subnet of an address, or where the request came from.
-    fn place_of(&self, ip: Ipv4Addr) -> Place {
+    pub(super) fn place_of(&self, ip: Ipv4Addr) -> Place {
         let network = self.place.network;
         self.policy.within(network, ip).map_or(self.place, |subnet| Place { network, subnet })
     }
@@ -127,15 +128,20 @@ impl Case<'_> {
     fn with_options(&self, kind: Kind, ip: Ipv4Addr, place: Place) -> Reply {
         let mut reply = self.header(kind);
         reply.yiaddr = ip;
-        let recipe = self.recipe(place);
         let fill = Placeholders {
             mac: self.request.mac,
             ip,
             server_ip: self.server_id,
             http_url: &self.policy.http_url.replace("${server_ip}", &self.server_id.to_string()),
         };
-        self.boot(&mut reply, place, recipe, &fill);
-        let chosen = self.chosen(ip, place, recipe, &fill, &reply.file);
+        let levels = self.levels(ip, place);
+        let boot = self.boot_fields(&levels, &fill);
+        reply.siaddr = boot.siaddr.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let mut chosen = Vec::with_capacity(24);
+        self.choose_options(&mut chosen, place, &levels, &fill, &boot);
+        // what does not fit would name another file or server
+        reply.file = boot.file.map(String::into_bytes).filter(|file| file.len() <= 128).unwrap_or_default();
+        reply.sname = boot.server_name.map(String::into_bytes).filter(|name| name.len() <= 64).unwrap_or_default();
         let requested = &self.request.requested;
         let wanted = |c: &Chosen| c.force || requested.is_empty() || requested.contains(&c.code);
         reply.options.extend(chosen.into_iter().filter(wanted).map(|c| (c.code, c.value)));
@@ -143,106 +149,84 @@ impl Case<'_> {
         reply
     }
 
-    /// DH-404: the first recipe that matches, where the network wants recipes.
-    fn recipe(&self, place: Place) -> Option<&Recipe> {
-        let class = self.request.vendor_class.as_deref();
-        let wanted = self.policy.networks[place.network].recipes;
-        self.policy.recipes.iter().filter(|_| wanted).find(|recipe| recipe.when.holds(class, self.request.mac))
-    }
-
-    /// siaddr and file.
-    fn boot(&self, reply: &mut Reply, place: Place, recipe: Option<&Recipe>, fill: &Placeholders<'_>) {
-        let subnet = self.policy.subnet(place);
-        let siaddr = recipe.and_then(|r| r.siaddr.as_ref()).and_then(|text| fill.fill(text).parse().ok());
-        reply.siaddr = siaddr.or(subnet.next_server).unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let file = recipe.and_then(|r| r.file.as_ref()).or(subnet.file.as_ref());
-        // a path that does not fit would name another file
-        reply.file = file.map(|text| fill.fill(text).into_bytes()).filter(|f| f.len() <= 128).unwrap_or_default();
-    }
-
     /// DH-310, from the weakest level to the strongest.
-    fn chosen(
-        &self,
-        ip: Ipv4Addr,
+    pub(super) fn choose_options<'s>(
+        &'s self,
+        chosen: &mut impl Keep<'s>,
         place: Place,
-        recipe: Option<&Recipe>,
+        levels: &[Level<'s>],
         fill: &Placeholders<'_>,
-        file: &[u8],
-    ) -> Vec<Chosen> {
-        let network = &self.policy.networks[place.network];
-        let subnet = self.policy.subnet(place);
-        let pool = subnet.pools.iter().find(|pool| pool.range.contains(&ip));
-        let mut chosen = self.built_in(place, file);
-        let levels = [&self.policy.options, &network.options, &subnet.options];
-        let levels = levels.into_iter().chain(pool.map(|pool| &pool.options)).chain(recipe.map(|r| &r.settings));
-        for setting in levels.flatten() {
-            self.choose_setting(&mut chosen, setting, fill);
+        boot: &BootFields,
+    ) {
+        self.built_in(chosen, place, boot);
+        for level in levels {
+            for setting in level.settings {
+                if let Some(value) = setting.value.wire(setting.code, fill) {
+                    chosen.put(setting.code, value, setting.force, level.source, setting.at.as_deref());
+                }
+            }
         }
         // what an administrator gave to one client reaches it, asked for or not
-        for (code, value) in self.reserved.iter().flat_map(|reservation| &reservation.options) {
-            put(&mut chosen, *code, value.clone(), true);
+        for (reservation, (code, value)) in self.reserved.iter().flat_map(|r| r.options.iter().map(move |o| (*r, o))) {
+            chosen.put(*code, value.clone(), true, Source::Reservation(reservation), None);
         }
-        self.add_default_route(&mut chosen, place);
-        chosen
-    }
-
-    fn choose_setting(&self, chosen: &mut Vec<Chosen>, setting: &Setting, fill: &Placeholders<'_>) {
-        if let Some(value) = setting.value.wire(setting.code, fill) {
-            put(chosen, setting.code, value, setting.force);
-        }
+        self.add_default_route(chosen, place);
     }
 
     /// What follows from the subnet and the request itself.
-    fn built_in(&self, place: Place, file: &[u8]) -> Vec<Chosen> {
+    fn built_in<'s>(&'s self, out: &mut impl Keep<'s>, place: Place, boot: &BootFields) {
         let network = &self.policy.networks[place.network];
         let subnet = self.policy.subnet(place);
-        let mut out = Vec::with_capacity(16);
-        put(&mut out, code::MASK, subnet.prefix.netmask().octets().to_vec(), true);
+        let mut put = |code: u8, value: Vec<u8>, force: bool| out.put(code, value, force, Source::BuiltIn, None);
+        put(code::MASK, subnet.prefix.netmask().octets().to_vec(), true);
         if let Some(router) = subnet.router {
-            put(&mut out, code::ROUTER, router.octets().to_vec(), false);
+            put(code::ROUTER, router.octets().to_vec(), false);
         }
         if subnet.prefix.prefix_len() < 31 {
-            put(&mut out, code::BROADCAST_ADDRESS, subnet.prefix.broadcast().octets().to_vec(), false);
+            put(code::BROADCAST_ADDRESS, subnet.prefix.broadcast().octets().to_vec(), false);
         }
         if !network.domain.is_empty() {
-            put(&mut out, code::DOMAIN, network.domain.clone().into_bytes(), false);
+            put(code::DOMAIN, network.domain.clone().into_bytes(), false);
         }
         // a name that we gave, not one that the client brought
         if let Some(name) = self.reserved.as_ref().and_then(|r| r.name.as_deref()) {
             let label = name.split('.').next().unwrap_or_default();
-            put(&mut out, code::HOSTNAME, label.as_bytes().to_vec(), false);
+            put(code::HOSTNAME, label.as_bytes().to_vec(), false);
         }
-        if !file.is_empty() {
-            put(&mut out, code::BOOT_FILE, file.to_vec(), false);
+        if let Some(name) = &boot.server_name {
+            put(code::TFTP_SERVER, name.clone().into_bytes(), false);
+        }
+        if let Some(file) = boot.file.as_ref().filter(|file| !file.is_empty()) {
+            put(code::BOOT_FILE, file.clone().into_bytes(), false);
             // firmware ignores an answer without its own class in it (DH-412, DH-413)
             let class = self.request.vendor_class.as_deref().unwrap_or_default();
             for kind in ["PXEClient", "HTTPClient"] {
                 if class.starts_with(kind.as_bytes()) {
-                    put(&mut out, code::VENDOR_CLASS, kind.as_bytes().to_vec(), true);
+                    put(code::VENDOR_CLASS, kind.as_bytes().to_vec(), true);
                 }
             }
         }
         // RFC 4578 §2.3: echoed to those that sent it
         if let Some(uuid) = self.request.packet.option(code::PXE_UUID) {
-            put(&mut out, code::PXE_UUID, uuid.to_vec(), true);
+            put(code::PXE_UUID, uuid.to_vec(), true);
         }
-        out
     }
 
     /// RFC 3442: who takes 121 ignores 3, so the default route must be among the routes. 249 goes to those
     /// who ask for it.
-    fn add_default_route(&self, chosen: &mut Vec<Chosen>, place: Place) {
-        let router = chosen.iter().find(|c| c.code == code::ROUTER).and_then(|c| c.value.first_chunk::<4>().copied());
+    fn add_default_route<'s>(&'s self, chosen: &mut impl Keep<'s>, place: Place) {
+        let router = chosen.value(code::ROUTER).and_then(|value| value.first_chunk::<4>().copied());
         let router = router.map(Ipv4Addr::from).or(self.policy.subnet(place).router);
-        for c in chosen.iter_mut().filter(|c| matches!(c.code, code::ROUTES | code::MS_ROUTES)) {
-            if let Some(router) = router.filter(|_| !value::has_default_route(&c.value)) {
-                c.value.extend(value::encode_route(ipnet::Ipv4Net::default(), router));
+        for code in [code::ROUTES, code::MS_ROUTES] {
+            let routes = chosen.value(code).filter(|routes| !value::has_default_route(routes)).map(<[u8]>::to_vec);
+            if let (Some(mut routes), Some(router)) = (routes, router) {
+                routes.extend(value::encode_route(ipnet::Ipv4Net::default(), router));
+                chosen.amend(code, routes);
             }
         }
-        let routes = chosen.iter().find(|c| c.code == code::ROUTES).map(|c| c.value.clone());
-        let asked = self.request.requested.contains(&code::MS_ROUTES);
-        if let Some(routes) = routes.filter(|_| asked && !chosen.iter().any(|c| c.code == code::MS_ROUTES)) {
-            put(chosen, code::MS_ROUTES, routes, false);
+        let asked = self.request.requested.contains(&code::MS_ROUTES) && chosen.value(code::MS_ROUTES).is_none();
+        if let Some(routes) = chosen.value(code::ROUTES).filter(|_| asked).map(<[u8]>::to_vec) {
+            chosen.put(code::MS_ROUTES, routes, false, Source::BuiltIn, None);
         }
     }
 
@@ -292,9 +276,33 @@ impl Case<'_> {
     }
 }
 
-fn put(chosen: &mut Vec<Chosen>, code: u8, value: Vec<u8>, force: bool) {
-    match chosen.iter_mut().find(|c| c.code == code) {
-        Some(c) => (c.value, c.force) = (value, c.force || force),
-        None => chosen.push(Chosen { code, value, force }),
+/// Where options are collected: replies keep the last word, explanations every word.
+pub(super) trait Keep<'s> {
+    /// `at` is `file:line` of the setting, if it has one.
+    fn put(&mut self, code: u8, value: Vec<u8>, force: bool, source: Source<'s>, at: Option<&'s str>);
+
+    /// What stands now.
+    fn value(&self, code: u8) -> Option<&[u8]>;
+
+    /// Completes what stands.
+    fn amend(&mut self, code: u8, value: Vec<u8>);
+}
+
+impl Keep<'_> for Vec<Chosen> {
+    fn put(&mut self, code: u8, value: Vec<u8>, force: bool, _: Source<'_>, _: Option<&str>) {
+        match self.iter_mut().find(|c| c.code == code) {
+            Some(c) => (c.value, c.force) = (value, c.force || force),
+            None => self.push(Chosen { code, value, force }),
+        }
+    }
+
+    fn value(&self, code: u8) -> Option<&[u8]> {
+        self.iter().find(|c| c.code == code).map(|c| c.value.as_slice())
+    }
+
+    fn amend(&mut self, code: u8, value: Vec<u8>) {
+        if let Some(c) = self.iter_mut().find(|c| c.code == code) {
+            c.value = value;
+        }
     }
 }

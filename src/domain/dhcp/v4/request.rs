@@ -4,11 +4,13 @@
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
+use super::asked::Asked;
 use super::{Facts, Now, Silence};
+use crate::domain::dhcp::classes::{self, Membership};
 use crate::domain::dhcp::policy::{Identify, Place, Policy};
 use crate::domain::dhcp::reserve::Traits;
 use crate::domain::dhcp::wire::{Kind, Packet, code, relay};
-use crate::domain::lease::ClientKey;
+use crate::domain::lease::{ClientKey, Reservation};
 use crate::domain::net::Mac;
 
 /// How a datagram came in.
@@ -118,6 +120,7 @@ impl<'a> Request<'a> {
             client_id: self.client_id.as_deref(),
             circuit_id: relay_value(relay::sub::CIRCUIT_ID),
             remote_id: relay_value(relay::sub::REMOTE_ID),
+            met: None,
         }
     }
 
@@ -166,14 +169,22 @@ impl<'a> super::Case<'a> {
         policy: &'a Policy,
         now: Now,
         place: Place,
+        asked: &'a Asked<'a>,
     ) -> super::Case<'a> {
         let network = place.network;
-        let reserved = facts.book.reservations().find(policy, network, request.traits(policy, network)).cloned();
+        let reservations = facts.book.reservations();
+        let reserved = reservations.find(policy, network, request.traits(policy, network)).or_else(|| {
+            let stranger = Membership::new(&policy.classes, asked, false, &[]);
+            reservations.find_tested(policy, network, &stranger)
+        });
+        let reserved = reserved.map(AsRef::as_ref);
+        let given = reserved.map_or(&[][..], |reservation: &Reservation| &reservation.classes);
+        let member = Membership::new(&policy.classes, asked, reserved.is_some(), given);
         // RFC 5107 §4: the relay's address is our server identifier
         let override_id = request.relay_info.as_deref().filter(|_| request.relayed());
         let override_id = override_id.and_then(|info| relay::address(info, relay::sub::SERVER_ID_OVERRIDE));
         let server_id = override_id.or(policy.subnet(place).server_id).unwrap_or(request.arrival.local);
-        super::Case { request, facts, policy, now, place, server_id, reserved }
+        super::Case { request, facts, policy, now, place, server_id, reserved, asked, member }
     }
 
     pub(super) fn client(&self) -> ClientKey {
@@ -181,7 +192,17 @@ impl<'a> super::Case<'a> {
     }
 
     pub(super) fn traits(&self) -> Traits<'_> {
-        self.request.traits(self.policy, self.place.network)
+        let met = self.reserved.map(|reservation| reservation.id.as_str());
+        Traits { met, ..self.request.traits(self.policy, self.place.network) }
+    }
+
+    /// Why the client gets no answer, whatever it asks for.
+    pub(super) fn refused(&self) -> Option<Silence> {
+        if self.member.has(classes::DROP) {
+            return Some(Silence::Dropped);
+        }
+        let guard = &self.policy.networks[self.place.network].guard;
+        (!self.member.has_any(guard)).then_some(Silence::Guarded)
     }
 
     /// True if option 54, where given, means us. RFC 5107 §4: also what a relay had us called when the lease
@@ -195,13 +216,5 @@ impl<'a> super::Case<'a> {
             || server == self.request.arrival.local
             || self.policy.subnet(self.place).server_id == Some(server)
             || self.facts.book.is_own(server)
-    }
-
-    /// The address that waits for this client.
-    pub(super) fn reserved_ip(&self) -> Option<Ipv4Addr> {
-        match self.reserved.as_ref()?.ip? {
-            std::net::IpAddr::V4(ip) => Some(ip),
-            std::net::IpAddr::V6(_) => None,
-        }
     }
 }

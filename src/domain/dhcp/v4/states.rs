@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::{Case, Decision, Silence};
 use crate::domain::change::Change;
 use crate::domain::dhcp::book::Effect;
-use crate::domain::dhcp::policy::{Network, Place};
+use crate::domain::dhcp::classes;
+use crate::domain::dhcp::policy::{Network, Place, Steal};
 use crate::domain::dhcp::wire::{Kind, code, relay};
 use crate::domain::dns::naming::NameRequest;
 use crate::domain::lease::{Cause, End, Lease};
@@ -61,6 +62,7 @@ impl Case<'_> {
         }
         match self.bound() {
             Some(bound) if bound == ip && self.permitted(ip) => self.grant(ip, Cause::Reboot, false),
+            Some(bound) if bound == ip && self.may_run_out(ip) => self.run_out(ip),
             Some(_) => self.nak("not your address"),
             None if self.remembered(ip) && self.grantable(ip) => self.grant(ip, Cause::Reboot, false),
             None if self.reserved_ip().is_some_and(|reserved| reserved != ip) => self.nak("another address is yours"),
@@ -90,6 +92,7 @@ impl Case<'_> {
     fn extend(&self, ip: Ipv4Addr, cause: Cause) -> Decision {
         match self.bound() {
             Some(bound) if bound == ip && self.permitted(ip) => self.grant(ip, cause, false),
+            Some(bound) if bound == ip && self.may_run_out(ip) => self.run_out(ip),
             None if self.permitted(ip) => self.grant(ip, cause, false),
             _ => self.nak("lease is not valid"),
         }
@@ -124,6 +127,21 @@ impl Case<'_> {
         self.grantable(ip) && !elsewhere
     }
 
+    /// DH-308: with `steal = "expiry"` a stranger keeps an address that now waits for somebody else.
+    fn may_run_out(&self, ip: Ipv4Addr) -> bool {
+        let network = &self.policy.networks[self.place.network].name;
+        let denied = self.facts.book.reservations().denies(network, ip, self.traits());
+        self.policy.rules.steal == Steal::Expiry && denied && self.facts.book.left(self.place.network, ip, self.now) > 0
+    }
+
+    /// Acknowledges what is left of the lease; nothing is written.
+    fn run_out(&self, ip: Ipv4Addr) -> Decision {
+        let left = self.facts.book.left(self.place.network, ip, self.now);
+        let lease = self.facts.book.lease_of(self.place.network, &self.client());
+        let fqdn = lease.and_then(|lease| lease.fqdn.as_deref());
+        Decision::send(self.ack(ip, self.place_of(ip), left, fqdn, false))
+    }
+
     /// Commits the address to the client, then acknowledges. Within the lease cache nothing is written.
     pub(super) fn grant(&self, ip: Ipv4Addr, cause: Cause, rapid: bool) -> Decision {
         let network = self.place.network;
@@ -131,7 +149,7 @@ impl Case<'_> {
         let place = Place { network, subnet };
         let current = self.facts.book.lease_of(network, &self.client());
         let same = current.filter(|lease| lease.ip == IpAddr::V4(ip));
-        let seconds = self.seconds(place);
+        let seconds = self.seconds(ip, place);
         let lease = self.lease(ip, place, seconds, cause, same.map(|lease| lease.as_ref()));
         let left = self.facts.book.left(network, ip, self.now);
         if let Some(kept) = same.filter(|old| self.is_fresh(old, &lease, seconds, left)) {
@@ -152,11 +170,11 @@ impl Case<'_> {
     }
 
     /// DH-214: option 51 is a hint within the bounds of the subnet.
-    pub(super) fn seconds(&self, place: Place) -> u32 {
+    pub(super) fn seconds(&self, ip: Ipv4Addr, place: Place) -> u32 {
         if self.request.kind == Kind::Bootp {
             return INFINITE;
         }
-        let times = self.policy.times(place);
+        let (times, _) = self.times(ip, place);
         match self.request.packet.u32(code::LEASE_TIME).unwrap_or(times.default) {
             INFINITE if times.infinite => INFINITE,
             seconds => seconds.clamp(times.min.min(times.max), times.max),
@@ -223,6 +241,9 @@ impl Case<'_> {
         vendor_class: Option<&[u8]>,
         old: Option<&Lease>,
     ) -> Option<String> {
+        if self.member.has(classes::SKIP_DNS) {
+            return None;
+        }
         self.facts.names.choose(&NameRequest {
             client: &self.client(),
             mac: self.request.mac,

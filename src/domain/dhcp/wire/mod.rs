@@ -56,6 +56,7 @@ pub mod code {
     pub const LAST_TRANSACTION: u8 = 91;
     /// RFC 4388 §6.1: all addresses of the client.
     pub const ASSOCIATED_IP: u8 = 92;
+    pub const PXE_ARCH: u8 = 93;
     pub const PXE_UUID: u8 = 97;
     pub const IPV6_ONLY: u8 = 108;
     pub const SUBNET_SELECTION: u8 = 118;

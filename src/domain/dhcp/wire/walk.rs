@@ -176,6 +176,11 @@ impl<'a> Packet<'a> {
     }
 
     /// 1 from clients and relays, 2 from servers.
+    /// Octets of the whole datagram.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub fn op(&self) -> u8 {
         self.bytes[0]
     }
