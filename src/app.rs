@@ -30,6 +30,8 @@ use crate::store::{self, Ledger, OpenError, SqlitePort};
 mod announce;
 /// REST, page and bus on their listeners.
 mod api;
+/// How interfaces fare.
+mod board;
 /// DHCPv6.
 mod dhcp6;
 /// Our own addresses, and who hears of them.
@@ -280,13 +282,13 @@ fn reload(file: &Path, first: &Config, services: &Services, now: crate::domain::
     let plugins = services::load_plugins(&config.provisioning.plugins, &services.health);
     services.leasing.reload(settings::policy(&config, &plugins));
     services.phones.reload(plugins);
-    services.announced.send_replace(settings::radv(&config));
     services.naming.set_reservations(&config.policy.reservations, now);
     let zones = services.naming.reload(now);
     if zones.is_ok() {
         services.health.forget("zones");
     }
     let stale = settings::needs_restart(first, &config);
+    services.configured.send_replace(Arc::new(config));
     match (&zones, stale.is_empty()) {
         (Ok(_), true) => services.health.forget("configuration"),
         (Err(problems), _) => {

@@ -5,16 +5,17 @@
 #[allow(dead_code)]
 mod space;
 
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lanlord::clock::{Clock, System};
 use lanlord::domain::dhcp::policy::{LeaseTimes, Network, Policy, Pool, Setting, Subnet};
 use lanlord::domain::dns::naming::{self, NameRequest, Names};
 use lanlord::domain::lease::Lease;
-use lanlord::net::links;
-use lanlord::server::dhcp4::{Dhcp4, Settings, State};
+use lanlord::net::{Presence, links};
+use lanlord::server::dhcp4::{Dhcp4, Settings};
 use lanlord::service::leasing::Leasing;
 use lanlord::store::Ledger;
 use lanlord::store::memory::Memory;
@@ -94,8 +95,26 @@ fn script(lab: &Lab) -> String {
     path.display().to_string()
 }
 
+/// How the interfaces fare.
+#[derive(Default)]
+struct States(Mutex<HashMap<String, Presence>>);
+
+impl States {
+    fn note(&self, name: &str, presence: Option<Presence>) {
+        let mut all = self.0.lock().expect("no panic");
+        match presence {
+            Some(presence) => drop(all.insert(name.to_owned(), presence)),
+            None => drop(all.remove(name)),
+        }
+    }
+
+    fn of(&self, name: &str) -> Option<Presence> {
+        self.0.lock().expect("no panic").get(name).cloned()
+    }
+}
+
 /// Runs the stack in the server's namespace while `story` goes on.
-fn serving(lab: &Lab, story: impl AsyncFnOnce(Arc<Leasing>, Arc<Dhcp4>) + Send) {
+fn serving(lab: &Lab, story: impl AsyncFnOnce(Arc<Leasing>, Arc<States>) + Send) {
     lab.inside("srv", || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
@@ -106,10 +125,19 @@ fn serving(lab: &Lab, story: impl AsyncFnOnce(Arc<Leasing>, Arc<Dhcp4>) + Send) 
             let cancel = CancellationToken::new();
             let tasks = leasing.start(ledger.clone(), cancel.clone());
             let watch = links::watch(cancel.clone()).await.expect("a watch");
-            let shell =
-                Dhcp4::new(Settings { interfaces: vec!["eth0".to_owned(), "late0".to_owned()], ..Settings::default() });
-            let run = tokio::spawn(shell.clone().run(leasing.clone(), replies, watch, cancel.clone()));
-            tokio::time::timeout(Duration::from_secs(60), story(leasing, shell)).await.expect("within a minute");
+            let states = Arc::new(States::default());
+            let told = states.clone();
+            let (tell, interfaces) = tokio::sync::watch::channel(vec!["eth0".to_owned(), "late0".to_owned()]);
+            let shell = Dhcp4 {
+                settings: Settings::default(),
+                interfaces,
+                leasing: leasing.clone(),
+                links: watch,
+                state: Arc::new(move |name, presence| told.note(name, presence)),
+            };
+            let run = tokio::spawn(shell.run(replies, cancel.clone()));
+            tokio::time::timeout(Duration::from_secs(60), story(leasing, states)).await.expect("within a minute");
+            drop(tell);
             cancel.cancel();
             run.await.expect("no panic").expect("no failure");
             for task in tasks {
@@ -161,18 +189,18 @@ fn clients_without_address_bind_renew_and_release() {
         drop(dhclient);
 
         // an interface that comes late is served without a restart (DH-804)
-        let state = |name: &str| shell.states().into_iter().find(|(n, _)| n == name).map(|(_, s)| s);
-        assert_eq!(state("eth0"), Some(State::Serving));
-        assert!(matches!(state("late0"), Some(State::Waiting(_))));
+        let state = |name: &str| shell.of(name);
+        assert_eq!(state("eth0"), Some(Presence::Serving));
+        assert!(matches!(state("late0"), Some(Presence::Waiting(_))));
         lab.ip("srv", &["link", "add", "late0", "type", "veth", "peer", "name", "late1"]);
         lab.ip("srv", &["addr", "add", "10.90.0.1/24", "dev", "late0"]);
         for _ in 0..150 {
-            if state("late0") == Some(State::Serving) {
+            if state("late0") == Some(Presence::Serving) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        assert_eq!(state("late0"), Some(State::Serving), "within 3 s");
+        assert_eq!(state("late0"), Some(Presence::Serving), "within 3 s");
     });
 }
 

@@ -1,11 +1,9 @@
 //! DHCPv6: its shell, and the keeper of routes to delegated prefixes, tied to leasing.
 
-use std::sync::Arc;
-
 use super::shells::Shells;
-use super::{keep_trying, settings};
+use super::{board, keep_trying, settings};
 use crate::domain::change::{Change, Sight};
-use crate::net::{Presence, Udp};
+use crate::net::Udp;
 use crate::server::dhcp6::{Dhcp6, KernelRoutes};
 use crate::service::health::{Health, State};
 use crate::service::leasing::RouteError;
@@ -17,15 +15,17 @@ impl Shells<'_> {
         let Some(replies) = self.services.leasing.replies6() else { return };
         self.prefix_routes(ledger);
         let (health, cancel) = (self.services.health.clone(), self.intake.clone());
-        let board = health.clone();
-        let state = move |interface: &str, presence: Option<Presence>| show(&board, interface, presence);
+        let interfaces = self.derived(settings::interfaces6);
+        board::expect(&health, "dhcp6", &interfaces.borrow());
         let shell = Dhcp6 {
-            settings: settings::dhcp6(self.config, Arc::new(state)),
+            port: self.config.dhcp6.port,
+            interfaces,
             leasing: self.services.leasing.clone(),
             neighbours: self.services.bindings.neighbours(),
             links: self.links.clone(),
+            state: board::watcher(&health, "dhcp6", "DHCPv6 is"),
         };
-        let (port, changes) = (shell.settings.server_port, self.links.changes());
+        let (port, changes) = (shell.port, self.links.changes());
         health.set("dhcp6", State::Starting);
         self.tracker.spawn(async move {
             let usable = || std::future::ready(Udp::send_only6(port).map(drop));
@@ -53,24 +53,6 @@ impl Shells<'_> {
             }
         }
     }
-}
-
-fn show(health: &Health, interface: &str, presence: Option<Presence>) {
-    let part = format!("dhcp6 {interface}");
-    let state = match presence {
-        None => return health.forget(&part),
-        Some(Presence::Serving) => State::Works,
-        Some(Presence::Waiting(what)) => State::Fails(format!("waiting for {what}")),
-        Some(Presence::Failing(why)) => State::Fails(why),
-    };
-    if health.parts().get(&part) == Some(&state) {
-        return;
-    }
-    match &state {
-        State::Fails(why) => tracing::warn!("DHCPv6 is not served on {interface}: {why}"),
-        _ => tracing::info!(interface, "serving DHCPv6"),
-    }
-    health.set(&part, state);
 }
 
 /// An event, and a line on the board until the next start.

@@ -10,12 +10,10 @@ use tokio_util::sync::CancellationToken;
 use super::services::Services;
 use super::settings;
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::net::{LinkWatch, Links};
 
 /// Who is told.
 pub(super) struct Own {
-    pub config: Config,
     pub services: Services,
     pub clock: Arc<dyn Clock>,
     pub links: LinkWatch,
@@ -25,14 +23,18 @@ impl Own {
     /// Tells them once, then follows until `cancel`.
     pub async fn follow(self, cancel: CancellationToken) {
         let mut changes = self.links.changes();
+        let mut configured = self.services.configured.subscribe();
         loop {
+            let config = configured.borrow_and_update().clone();
             let links = self.links.links();
             self.services.leasing.set_own(ipv4(&links));
             self.services.leasing.set_own6(links.iter().flat_map(|link| link.ipv6()).collect());
-            let named = settings::own_addresses(&self.config, &links);
+            let named = settings::own_addresses(&config.networks, &links);
             self.services.naming.set_server_addresses(&named, self.clock.wall());
-            if !matches!(cancel.run_until_cancelled(changes.changed()).await, Some(Ok(()))) {
-                return;
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                Ok(()) = changes.changed() => {}
+                Ok(()) = configured.changed() => {}
             }
         }
     }

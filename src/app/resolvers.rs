@@ -13,13 +13,14 @@ use tokio_util::task::TaskTracker;
 use super::services::Services;
 use super::{keep_trying, settings};
 use crate::config::Config;
-use crate::net::{LinkWatch, Links};
+use crate::net::LinkWatch;
 use crate::server::dns::{Counters, Dns, Settings};
 use crate::service::health::State;
 
 /// What every listener is made of.
 #[derive(Clone)]
 pub(super) struct Resolvers {
+    /// As it was at the start: what `[dns]` says takes a restart.
     pub config: Arc<Config>,
     pub services: Services,
     pub links: LinkWatch,
@@ -36,17 +37,46 @@ struct Listener {
 impl Resolvers {
     /// Puts the listeners of now on the board, before any has spoken: nobody may find us ready without them.
     pub fn announce(&self) {
-        for address in addresses(&self.config, &self.links.links()) {
+        for address in self.addresses() {
             self.services.health.set(&part(SocketAddr::new(address, self.config.dns.port)), State::Starting);
         }
+    }
+
+    /// The configured addresses, or the loopback and our own on the networks as they are now.
+    fn addresses(&self) -> Vec<IpAddr> {
+        let default = || {
+            let links = self.links.links();
+            let mut all = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
+            let has_v6 = links.iter().any(|l| l.loopback && l.ipv6().any(|ip| ip == Ipv6Addr::LOCALHOST));
+            all.extend(has_v6.then_some(IpAddr::V6(Ipv6Addr::LOCALHOST)));
+            all.extend(settings::own_addresses(&self.services.configured.borrow().networks, &links));
+            all
+        };
+        self.config.dns.listen.clone().unwrap_or_else(default)
+    }
+
+    /// DN-501: other names for the loopback and our networks only, unless somebody says otherwise.
+    fn settings(&self, address: SocketAddr) -> Settings {
+        let mut settings = Settings::new(vec![address]);
+        settings.counters = self.counters.clone();
+        settings.forward = self.config.dns.forward.clone();
+        let now = self.services.configured.borrow();
+        let networks = now.networks.iter().flat_map(|network| network.subnets.iter().map(|subnet| subnet.prefix));
+        match &self.config.dns.recursion {
+            Some(clients) => settings.recursion = clients.clone(),
+            None => settings.recursion.extend(networks.collect::<Vec<IpNet>>()),
+        }
+        settings
     }
 
     /// Keeps a listener on each address of ours until `cancel`.
     pub async fn follow(self, cancel: CancellationToken) {
         let mut open: HashMap<IpAddr, Listener> = HashMap::new();
         let mut changes = self.links.changes();
+        let mut configured = self.services.configured.subscribe();
         loop {
-            let wanted = addresses(&self.config, &self.links.links());
+            configured.mark_unchanged();
+            let wanted = self.addresses();
             for (address, listener) in &open {
                 if !wanted.contains(address) {
                     listener.stop.cancel();
@@ -63,8 +93,10 @@ impl Resolvers {
                 };
                 open.insert(address, listener);
             }
-            if !matches!(cancel.run_until_cancelled(changes.changed()).await, Some(Ok(()))) {
-                break;
+            tokio::select! {
+                () = cancel.cancelled() => break,
+                Ok(()) = changes.changed() => {}
+                Ok(()) = configured.changed() => {}
             }
         }
         for listener in open.into_values() {
@@ -87,7 +119,7 @@ impl Resolvers {
 
     async fn serve(&self, address: SocketAddr, stop: CancellationToken) {
         let (part, tasks) = (part(address), TaskTracker::new());
-        let settings = settings(&self.config, address, self.counters.clone());
+        let settings = self.settings(address);
         let health = &self.services.health;
         let start = || std::future::ready(Dns::start(&settings, self.services.naming.clone(), &tasks, &stop));
         if keep_trying(&part, health, &stop, self.links.changes(), start).await.is_some() {
@@ -102,30 +134,4 @@ impl Resolvers {
 /// What the board calls the listener of one address.
 fn part(address: SocketAddr) -> String {
     format!("dns {address}")
-}
-
-/// The configured addresses, or the loopback and our own on the networks.
-fn addresses(config: &Config, links: &Links) -> Vec<IpAddr> {
-    let default = || {
-        let mut all = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
-        let has_v6 =
-            links.iter().any(|l| l.loopback && l.addresses.iter().any(|net| net.addr() == Ipv6Addr::LOCALHOST));
-        all.extend(has_v6.then_some(IpAddr::V6(Ipv6Addr::LOCALHOST)));
-        all.extend(settings::own_addresses(config, links));
-        all
-    };
-    config.dns.listen.clone().unwrap_or_else(default)
-}
-
-/// DN-501: other names for the loopback and our networks only, unless somebody says otherwise.
-fn settings(config: &Config, address: SocketAddr, counters: Arc<Counters>) -> Settings {
-    let mut settings = Settings::new(vec![address]);
-    settings.counters = counters;
-    settings.forward = config.dns.forward.clone();
-    let networks = || config.networks.iter().flat_map(|network| network.subnets.iter().map(|subnet| subnet.prefix));
-    match &config.dns.recursion {
-        Some(clients) => settings.recursion = clients.clone(),
-        None => settings.recursion.extend(networks().collect::<Vec<IpNet>>()),
-    }
-    settings
 }

@@ -14,7 +14,6 @@ use crate::domain::dns::zonefile::Severity;
 use crate::domain::phone::lint;
 use crate::domain::phone::plugin::Plugin;
 use crate::net::Links;
-use crate::server::radv;
 use crate::service::access::{Access, Random};
 use crate::service::bindings::Bindings;
 use crate::service::bus::builtin::{AddressModule, Enricher, NameModule, ZoneRule};
@@ -42,8 +41,8 @@ pub(super) struct Services {
     pub phones: Arc<Provisioning>,
     pub hosts: Hosts,
     pub bus: Bus,
-    /// What is said by router advertisements, to their shell.
-    pub announced: Arc<watch::Sender<Vec<radv::Served>>>,
+    /// The configuration in force, for shells that follow its changes.
+    pub configured: Arc<watch::Sender<Arc<Config>>>,
 }
 
 /// What services are made of.
@@ -88,9 +87,9 @@ impl Services {
         let bus = bus(config, &leasing, &naming, &hosts, &clock, &random);
         let access = Access::new(clock, random);
         let events = Events::new(history);
-        let announced = Arc::new(watch::Sender::new(settings::radv(config)));
+        let configured = Arc::new(watch::Sender::new(Arc::new(config.clone())));
         let services =
-            Services { health, access, events, bindings, leasing, naming, devices, phones, hosts, bus, announced };
+            Services { health, access, events, bindings, leasing, naming, devices, phones, hosts, bus, configured };
         Ok((services, replies))
     }
 

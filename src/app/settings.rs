@@ -13,8 +13,8 @@ use crate::domain::dhcp::policy::Policy;
 use crate::domain::phone;
 use crate::domain::phone::plugin::Plugin;
 use crate::domain::ra::{Flags, Prefix};
-use crate::net::{Links, Watcher};
-use crate::server::{dhcp4, dhcp6, radv};
+use crate::net::Links;
+use crate::server::radv;
 use crate::service::{bus, naming, provisioning};
 
 /// DHCP: what the networks say, and the recipes of the phones' plugins if there is somebody to serve them.
@@ -51,7 +51,7 @@ pub(super) fn naming(config: &Config, links: &Links, seed: u64) -> naming::Setti
     // those of the configuration are not in the ledger
     settings.reservations = config.policy.reservations.clone();
     settings.domains = config.claws.zones.iter().map(|zone| zone.domain.clone()).collect();
-    settings.server_addresses = own_addresses(config, links);
+    settings.server_addresses = own_addresses(&config.networks, links);
     if let Some(ttl) = config.dns.ttl {
         (settings.ttl, settings.ttl_min, settings.ttl_max) = (ttl, ttl, ttl);
     }
@@ -59,8 +59,8 @@ pub(super) fn naming(config: &Config, links: &Links, seed: u64) -> naming::Setti
 }
 
 /// Our addresses on the networks' interfaces, without those that mean something on one link only.
-pub(super) fn own_addresses(config: &Config, links: &Links) -> Vec<IpAddr> {
-    let interfaces = config.networks.iter().filter_map(|network| network.interface.as_deref());
+pub(super) fn own_addresses(networks: &[Network], links: &Links) -> Vec<IpAddr> {
+    let interfaces = networks.iter().filter_map(|network| network.interface.as_deref());
     let addresses = interfaces.filter_map(|name| links.by_name(name)).flat_map(|link| link.addresses.clone());
     let far = |ip: &IpAddr| match ip {
         IpAddr::V4(ip) => !ip.is_link_local(),
@@ -88,7 +88,6 @@ pub(super) fn provisioning(config: &Config) -> provisioning::Settings {
 
 /// Keys whose change only a restart takes over, as they stand in the file.
 pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
-    let interfaces = |config: &Config| dhcp4(config).interfaces;
     let (p, q) = (&old.provisioning, &new.provisioning);
     let (c, d) = (&old.claws, &new.claws);
     let same = [
@@ -97,7 +96,6 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("server.socket", old.server.socket == new.server.socket),
         ("server.admin_group", old.server.admin_group == new.server.admin_group),
         ("log.level", old.log == new.log),
-        ("network.interface", interfaces(old) == interfaces(new)),
         ("dhcp4.enabled", old.dhcp4.enabled == new.dhcp4.enabled),
         ("dhcp6.enabled", old.dhcp6.enabled == new.dhcp6.enabled),
         ("dhcp6.port", (old.dhcp6.port, old.dhcp6.client_port) == (new.dhcp6.port, new.dhcp6.client_port)),
@@ -182,13 +180,9 @@ fn module(m: &BusModule) -> bus::Module {
     bus::Module { name: m.name.clone(), policy, apply: m.apply }
 }
 
-/// The interfaces that DHCP serves.
-pub(super) fn dhcp4(config: &Config) -> dhcp4::Settings {
-    dhcp4::Settings {
-        interfaces: config.networks.iter().filter_map(|network| network.interface.clone()).collect(),
-        server_port: config.dhcp4.port,
-        client_port: config.dhcp4.client_port,
-    }
+/// The interfaces that DHCPv4 serves.
+pub(super) fn interfaces4(config: &Config) -> Vec<String> {
+    config.networks.iter().filter_map(|network| network.interface.clone()).collect()
 }
 
 /// What is said on which interface by router advertisements.
@@ -226,11 +220,7 @@ fn announced(config: &Config, network: &Network) -> Option<radv::Served> {
 }
 
 /// The interfaces that DHCPv6 serves: of the networks that have an IPv6 prefix.
-pub(super) fn dhcp6(config: &Config, state: Watcher) -> dhcp6::Settings {
+pub(super) fn interfaces6(config: &Config) -> Vec<String> {
     let six = config.networks.iter().filter(|network| network.subnets.iter().any(|s| s.six.is_some()));
-    dhcp6::Settings {
-        interfaces: six.filter_map(|network| network.interface.clone()).collect(),
-        server_port: config.dhcp6.port,
-        state,
-    }
+    six.filter_map(|network| network.interface.clone()).collect()
 }

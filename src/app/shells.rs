@@ -1,15 +1,15 @@
 //! The shells that speak to the network, each started as soon as its sockets can be had.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::own::Own;
 use super::resolvers::Resolvers;
 use super::services::Services;
-use super::{keep_trying, settings};
+use super::{board, keep_trying, settings};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::net::{Frames, LinkWatch, Udp};
@@ -17,11 +17,6 @@ use crate::server::{dhcp4, dns, http::files, neighbours, tftp};
 use crate::service::health::State;
 use crate::service::leasing::Replies;
 use crate::store::Ledger;
-
-/// How often the board hears how the interfaces fare.
-const TICK: Duration = Duration::from_millis(50);
-/// Ticks until an interface that is not served yet counts as missing.
-const PATIENCE: u32 = 20;
 
 /// What all shells are started with.
 pub(super) struct Shells<'a> {
@@ -56,8 +51,7 @@ impl Shells<'_> {
     }
 
     fn own(&self, clock: Arc<dyn Clock>) {
-        let (config, services) = (self.config.clone(), self.services.clone());
-        let own = Own { config, services, clock, links: self.links.clone() };
+        let own = Own { services: self.services.clone(), clock, links: self.links.clone() };
         self.tracker.spawn(own.follow(self.intake.clone()));
     }
 
@@ -73,42 +67,48 @@ impl Shells<'_> {
     }
 
     fn dhcp4(&self, replies: Replies) {
-        let shell_settings = settings::dhcp4(self.config);
-        let port = shell_settings.server_port;
-        let (leasing, links) = (self.services.leasing.clone(), self.links.clone());
         let (health, cancel) = (self.services.health.clone(), self.intake.clone());
-        health.set("dhcp4", State::Starting);
+        let interfaces = self.derived(settings::interfaces4);
         // before the part as a whole works: nobody may find us ready while a socket is not bound yet
-        for interface in &shell_settings.interfaces {
-            health.set(&format!("dhcp4 {interface}"), State::Starting);
-        }
+        board::expect(&health, "dhcp4", &interfaces.borrow());
+        health.set("dhcp4", State::Starting);
+        let (server_port, client_port) = (self.config.dhcp4.port, self.config.dhcp4.client_port);
+        let shell = dhcp4::Dhcp4 {
+            settings: dhcp4::Settings { server_port, client_port },
+            interfaces,
+            leasing: self.services.leasing.clone(),
+            links: self.links.clone(),
+            state: board::watcher(&health, "dhcp4", "DHCPv4 is"),
+        };
+        let changes = self.links.changes();
         self.tracker.spawn(async move {
-            let usable = || async move { Udp::send_only(port).and_then(|_| Frames::open()).map(drop) };
-            if keep_trying("dhcp4", &health, &cancel, links.changes(), usable).await.is_none() {
+            let usable = || async move { Udp::send_only(server_port).and_then(|_| Frames::open()).map(drop) };
+            if keep_trying("dhcp4", &health, &cancel, changes, usable).await.is_none() {
                 return;
             }
-            let shell = dhcp4::Dhcp4::new(shell_settings);
-            let watch = shell.clone();
-            let board = health.clone();
-            let stop = cancel.clone();
-            let watching = async move {
-                let mut ticks = 0;
-                while !stop.is_cancelled() {
-                    ticks += 1;
-                    for (interface, state) in watch.states() {
-                        let waits = matches!(state, dhcp4::State::Waiting(_)) && ticks <= PATIENCE;
-                        let state = if waits { State::Starting } else { interface_state(state) };
-                        board.set(&format!("dhcp4 {interface}"), state);
-                    }
-                    stop.run_until_cancelled(tokio::time::sleep(TICK)).await;
-                }
-            };
-            let (ended, ()) = tokio::join!(shell.run(leasing, replies, links, cancel), watching);
-            if let Err(error) = ended {
+            if let Err(error) = shell.run(replies, cancel).await {
                 tracing::error!("DHCPv4 has ended: {error}");
                 health.set("dhcp4", State::Fails(error.to_string()));
             }
         });
+    }
+
+    /// What a part is told by the configuration, now and after each reload that changes it.
+    pub fn derived<T: PartialEq + Send + Sync + 'static>(&self, of: fn(&Config) -> T) -> watch::Receiver<T> {
+        let mut configured = self.services.configured.subscribe();
+        let (tell, told) = watch::channel(of(&configured.borrow_and_update()));
+        let cancel = self.intake.clone();
+        self.tracker.spawn(async move {
+            while let Some(Ok(())) = cancel.run_until_cancelled(configured.changed()).await {
+                let new = of(&configured.borrow_and_update());
+                tell.send_if_modified(|old| {
+                    let other = *old != new;
+                    *old = new;
+                    other
+                });
+            }
+        });
+        told
     }
 
     fn dns(&self, counters: Arc<dns::Counters>) {
@@ -153,13 +153,5 @@ impl Shells<'_> {
                 shell.run(cancel).await;
             }
         });
-    }
-}
-
-fn interface_state(state: dhcp4::State) -> State {
-    match state {
-        dhcp4::State::Serving => State::Works,
-        dhcp4::State::Waiting(what) => State::Fails(format!("waiting for {what}")),
-        dhcp4::State::Failing(why) => State::Fails(why),
     }
 }

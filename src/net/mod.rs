@@ -58,7 +58,7 @@ pub use frames::Frames;
 pub use icmp::Echo;
 pub use icmp6::Icmp6;
 pub use links::{Link, LinkWatch, Links};
-pub use presence::{Place, Presence, Watcher};
+pub use presence::{Place, Presence, Watcher, attend_all};
 pub use udp::Udp;
 
 use std::io;

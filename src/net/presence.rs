@@ -1,8 +1,11 @@
 //! Serving one interface whenever it is there: it may come late, go, return as another one, be renumbered.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::links::{Link, LinkWatch};
@@ -85,6 +88,45 @@ impl Place<'_> {
     }
 }
 
+/// Keeps one task for each name of a list that may change, until `cancel`. A task ends when its token is
+/// cancelled; another one of the same name begins only after it.
+pub async fn attend_all<F: Future<Output = ()> + Send + 'static>(
+    mut names: watch::Receiver<Vec<String>>,
+    cancel: CancellationToken,
+    start: impl Fn(String, CancellationToken) -> F,
+) {
+    let mut all: HashMap<String, (CancellationToken, JoinHandle<()>)> = HashMap::new();
+    loop {
+        let now = names.borrow_and_update().clone();
+        let gone: Vec<_> = all.extract_if(|name, _| !now.contains(name)).map(|(_, task)| task).collect();
+        for (stop, task) in gone {
+            stop.cancel();
+            end(task).await;
+        }
+        for name in now {
+            all.entry(name).or_insert_with_key(|name| {
+                let stop = cancel.child_token();
+                (stop.clone(), tokio::spawn(start(name.clone(), stop)))
+            });
+        }
+        match cancel.run_until_cancelled(names.changed()).await {
+            Some(Ok(())) => {}
+            // a list that never changes
+            Some(Err(_)) => break cancel.cancelled().await,
+            None => break,
+        }
+    }
+    for (_, task) in all.into_values() {
+        end(task).await;
+    }
+}
+
+async fn end(task: JoinHandle<()>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, "the task of an interface broke off");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -128,5 +170,30 @@ mod tests {
         let attend = place.attend(|l| Ok(l.index), |p| *seen.borrow_mut() = Some(p), serve);
         assert!(tokio::time::timeout(Duration::from_secs(9), attend).await.is_err());
         assert!(matches!(*seen.borrow(), Some(Presence::Waiting(what)) if what.contains("does not exist")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_changes_begins_and_ends_tasks_and_leaves_the_others_alone() {
+        let (tell, names) = watch::channel(vec!["a".to_owned(), "b".to_owned()]);
+        let (cancel, log) = (CancellationToken::new(), Arc::new(std::sync::Mutex::new(Vec::new())));
+        let (stop, seen) = (cancel.clone(), log.clone());
+        let task = tokio::spawn(attend_all(names, stop, move |name, stop| {
+            let seen = seen.clone();
+            async move {
+                seen.lock().unwrap().push(format!("+{name}"));
+                stop.cancelled().await;
+                seen.lock().unwrap().push(format!("-{name}"));
+            }
+        }));
+        let settle = || tokio::time::sleep(Duration::from_millis(5));
+        settle().await;
+        tell.send_replace(vec!["b".to_owned(), "c".to_owned()]);
+        settle().await;
+        assert_eq!(log.lock().unwrap()[2..], ["-a", "+c"]);
+        cancel.cancel();
+        task.await.unwrap();
+        let mut rest = log.lock().unwrap()[4..].to_vec();
+        rest.sort();
+        assert_eq!(rest, ["-b", "-c"]);
     }
 }

@@ -151,6 +151,39 @@ fn a_macvlan_is_served_and_a_renamed_card_is_let_go() {
     daemon.until("ready again", |d| d.get("/readyz")["ready"] == true);
 }
 
+/// Issue 3 §6: "nothing needs a restart", neither a network that a reload adds nor one that it takes away.
+#[test]
+fn a_reload_serves_another_interface_and_lets_it_go() {
+    let lab = Lab::up();
+    let plain = config(600);
+    let daemon = Daemon::start(&lab, &plain);
+    let sockets = || {
+        lab.inside("srv", || {
+            let text = std::fs::read_to_string("/proc/thread-self/net/udp").expect("udp");
+            text.lines().filter(|l| l.split_whitespace().nth(1).is_some_and(|local| local.ends_with(":0043"))).count()
+        })
+    };
+    assert_eq!(sockets(), 2, "eth0, and one for answers to relays");
+    lab.ip("srv", &["link", "add", "late0", "type", "veth", "peer", "name", "late1"]);
+    lab.ip("srv", &["link", "set", "late0", "up"]);
+    lab.ip("srv", &["addr", "add", "10.90.0.1/24", "dev", "late0"]);
+    let more = "\n[[network]]\nname = \"late\"\ninterface = \"late0\"\n[[network.subnet]]\nprefix = \"10.90.0.0/24\"\n\
+                pool = [\"10.90.0.100-10.90.0.199\"]\n";
+    daemon.reload(&format!("{plain}{more}"));
+    let own = "10.90.0.1".parse().expect("an address");
+    daemon.until("served", |_| sockets() == 3);
+    daemon.until("ready", |d| d.is_ready());
+    daemon.until("names are served there", |_| {
+        super::station::resolve_at(&lab, "srv", own, "lanlord.home.arpa").is_some_and(|all| all.contains(&own))
+    });
+    let mut wire = Wire::open(&lab, "c1");
+    served_again(&mut wire, 1, "the first network goes on");
+    daemon.reload(&plain);
+    daemon.until("let go", |d| sockets() == 2 && !d.get("/readyz").to_string().contains("late0"));
+    assert_eq!(super::station::resolve_at(&lab, "srv", own, "lanlord.home.arpa"), None);
+    served_again(&mut wire, 2, "the first network goes on");
+}
+
 /// A left-over server is named in the log, and waited out.
 #[test]
 fn another_dhcp_server_of_this_machine_is_named() {

@@ -206,6 +206,35 @@ fn without_the_capability_the_missing_route_is_named() {
     assert_eq!(lab.ip("srv", &["-6", "route", "show", "proto", "76"]), "");
 }
 
+/// DH-804 for IPv6: the card comes after the start, and another one of its name after that.
+#[test]
+fn a_card_that_comes_late_is_served() {
+    let lab = Lab::up6();
+    lab.unplug("srv");
+    let daemon = Daemon::start_waiting(&lab, &config());
+    daemon.until("the log names what is missing", |d| {
+        let log = d.log();
+        ["DHCPv6 is", "router advertisements are"].iter().all(|what| {
+            log.contains(&format!("{what} not served on eth0: waiting for the interface, which does not exist"))
+        })
+    });
+    for round in 0..2 {
+        lab.plug("srv", "02:77:00:00:00:01");
+        lab.address("srv", "eth0", "fd77::1/64");
+        let since = super::space::now();
+        daemon.until("ready", |d| d.is_ready());
+        assert!(since.elapsed() < Duration::from_secs(3), "round {round}: {:?}", since.elapsed());
+        if round == 0 {
+            lab.unplug("srv");
+        }
+    }
+    ready(&lab, "c1");
+    let client = Client::start(&lab, Kind::Dhclient6, "c1", "pc6", &[]);
+    daemon.within(LIMIT, "a lease", |d| !leases(d, false).is_empty());
+    client.release();
+    daemon.within(LIMIT, "the release", |d| leases(d, false).is_empty());
+}
+
 fn through_relays(two: bool) {
     need(&[("dhcrelay", "isc-dhcp-relay"), ("dig", "bind9-dnsutils")]);
     let lab = Lab::up6();

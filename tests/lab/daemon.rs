@@ -138,6 +138,11 @@ impl<'a> Daemon<'a> {
         fs::read_dir(format!("/proc/{pid}/fd")).expect("its descriptors").count()
     }
 
+    /// True if every part serves.
+    pub fn is_ready(&self) -> bool {
+        self.try_get("/readyz").is_some_and(|(status, _)| status == 200)
+    }
+
     /// A page of the API, which must be there.
     pub fn get(&self, path: &str) -> Value {
         let (status, body) = self.try_get(path).unwrap_or_else(|| panic!("no answer to GET {path}"));

@@ -1,36 +1,33 @@
 //! One served interface: waits for it, opens its socket, passes datagrams on in the order of arrival.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Dhcp4, State};
+use super::Dhcp4;
 use crate::domain::dhcp::v4::Arrival;
 use crate::domain::dhcp::wire::MAX_DATAGRAM;
-use crate::net::{BATCH, Datagram, Inbox, Link, LinkWatch, NetError, Place, Udp};
-use crate::service::leasing::Leasing;
+use crate::net::{BATCH, Datagram, Inbox, Link, NetError, Place, Presence, Udp};
 
-pub(super) struct Intake {
-    pub shell: Arc<Dhcp4>,
-    pub interface: String,
-    pub leasing: Arc<Leasing>,
-    pub links: LinkWatch,
+pub(super) struct Intake<'a> {
+    pub shell: &'a Dhcp4,
+    pub interface: &'a str,
 }
 
-impl Intake {
+impl Intake<'_> {
     /// Serves the interface whenever it is there, until `cancel`.
     pub async fn run(self, cancel: &CancellationToken) {
-        let place = Place { links: &self.links, interface: &self.interface, cancel };
-        place.attend(ready, |state| self.shell.note(&self.interface, state), |_| self.serve(cancel)).await;
+        let place = Place { links: &self.shell.links, interface: self.interface, cancel };
+        let note = |presence| (self.shell.state)(self.interface, Some(presence));
+        place.attend(ready, note, |_| self.serve(cancel)).await;
     }
 
     async fn serve(&self, cancel: &CancellationToken) -> Result<(), NetError> {
-        let socket = Udp::dhcp4(&self.interface, self.shell.settings.server_port)?;
-        self.shell.note(&self.interface, State::Serving);
+        let socket = Udp::dhcp4(self.interface, self.shell.settings.server_port)?;
+        (self.shell.state)(self.interface, Some(Presence::Serving));
         let mut inbox = Inbox::new(BATCH, MAX_DATAGRAM + 1);
         while let Some(received) = cancel.run_until_cancelled(socket.receive(&mut inbox)).await {
-            received.map_err(NetError::receiving(&self.interface))?;
+            received.map_err(NetError::receiving(self.interface))?;
             inbox.iter().for_each(|datagram| self.pass(&datagram));
         }
         Ok(())
@@ -41,19 +38,19 @@ impl Intake {
             Some(IpAddr::V4(ip)) => ip,
             _ => Ipv4Addr::UNSPECIFIED,
         };
-        let links = self.links.links();
-        let first = || links.by_name(&self.interface).and_then(|link| link.ipv4());
+        let links = self.shell.links.links();
+        let first = || links.by_name(self.interface).and_then(|link| link.ipv4());
         let local = Some(v4(datagram.local)).filter(|ip| !ip.is_unspecified()).or_else(first);
         // too long to be read whole is counted as malformed by the walker
         let Some(local) = local else { return };
         let arrival = Arrival {
-            interface: &self.interface,
+            interface: self.interface,
             local,
             source: v4(Some(datagram.source.ip())),
             source_port: datagram.source.port(),
             destination: v4(datagram.destination),
         };
-        self.leasing.receive(&arrival, datagram.bytes);
+        self.shell.leasing.receive(&arrival, datagram.bytes);
     }
 }
 

@@ -1,7 +1,6 @@
 //! One served interface: waits for it, opens its socket, passes datagrams on in the order of arrival.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
@@ -10,25 +9,25 @@ use crate::domain::dhcp::v6::Arrival6;
 use crate::domain::dhcp::v6::wire::MAX_DATAGRAM;
 use crate::net::{BATCH, Datagram, Inbox, Link, NetError, Place, Presence, Udp};
 
-pub(super) struct Intake {
-    pub shell: Arc<Dhcp6>,
-    pub interface: String,
+pub(super) struct Intake<'a> {
+    pub shell: &'a Dhcp6,
+    pub interface: &'a str,
 }
 
-impl Intake {
+impl Intake<'_> {
     /// Serves the interface whenever it is there, until `cancel`.
     pub async fn run(self, cancel: &CancellationToken) {
-        let place = Place { links: &self.shell.links, interface: &self.interface, cancel };
-        let note = |presence| (self.shell.settings.state)(&self.interface, Some(presence));
+        let place = Place { links: &self.shell.links, interface: self.interface, cancel };
+        let note = |presence| (self.shell.state)(self.interface, Some(presence));
         place.attend(ready, note, |(index, _)| self.serve(index, cancel)).await;
     }
 
     async fn serve(&self, index: u32, cancel: &CancellationToken) -> Result<(), NetError> {
-        let socket = Udp::dhcp6(&self.interface, index, self.shell.settings.server_port)?;
-        (self.shell.settings.state)(&self.interface, Some(Presence::Serving));
+        let socket = Udp::dhcp6(self.interface, index, self.shell.port)?;
+        (self.shell.state)(self.interface, Some(Presence::Serving));
         let mut inbox = Inbox::new(BATCH, MAX_DATAGRAM + 1);
         while let Some(received) = cancel.run_until_cancelled(socket.receive(&mut inbox)).await {
-            received.map_err(NetError::receiving(&self.interface))?;
+            received.map_err(NetError::receiving(self.interface))?;
             inbox.iter().for_each(|datagram| self.pass(index, &datagram));
         }
         Ok(())
@@ -40,14 +39,14 @@ impl Intake {
             return;
         };
         let arrival = Arrival6 {
-            interface: &self.interface,
+            interface: self.interface,
             index,
             source,
             source_port: datagram.source.port(),
             destination,
             multicast: destination.is_multicast(),
         };
-        let neighbour = self.shell.neighbours.mac(&self.interface, source.into());
+        let neighbour = self.shell.neighbours.mac(self.interface, source.into());
         self.shell.leasing.receive6(&arrival, neighbour, datagram.bytes);
     }
 }
