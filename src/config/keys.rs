@@ -263,7 +263,12 @@ pub const KEYS: &[Key] = &[
         "false",
         "Default false. M and O follow [dhcp6], prefixes the subnets of the network.",
     ),
-    key("network.ra", "router", "true", "Whether hosts may use this machine as their router. Default true."),
+    key(
+        "network.ra",
+        "router",
+        "true",
+        "Whether hosts may use this machine, which must forward IPv6, as their router. Default true.",
+    ),
     key(
         "network.ra",
         "lifetime",

@@ -149,6 +149,35 @@ fn a_static_station_is_known_by_its_neighbour_entry() {
     });
 }
 
+/// PR-5 for IPv6: neighbour discovery tells whose an address is, be it global or of the link.
+#[test]
+fn an_ipv6_station_is_known_by_its_neighbour_entry() {
+    let lab = Lab::up6();
+    lab.enable6("c1");
+    lab.address("c1", "eth0", "fd77::101/64");
+    within(&lab, "srv", async || {
+        let cancel = CancellationToken::new();
+        let bindings = Bindings::new(Arc::new(System));
+        let watch = links::watch(cancel.clone()).await.expect("a watch");
+        let eth0 = watch.links().by_name("eth0").expect("eth0").clone();
+        assert_eq!(eth0.link_local(), Some("fe80::77:ff:fe00:1".parse().expect("an address")), "EUI-64 of its MAC");
+        let mirror = neighbours::run(bindings.neighbours(), watch, cancel.clone());
+        let tests = async {
+            // its addresses are tried for duplicates first
+            tokio::time::sleep(Duration::from_millis(2500)).await;
+            for ip in ["fd77::101", "fe80::77:ff:fe00:101"] {
+                let ip: IpAddr = ip.parse().expect("an address");
+                let found = bindings.resolve(Some("eth0"), ip).await.unwrap_or_else(|| panic!("{ip} does not answer"));
+                assert_eq!(found.mac, Some("02:77:00:00:01:01".parse().expect("a MAC")), "{ip}");
+                assert_eq!(bindings.neighbours().mac("eth0", ip), found.mac);
+            }
+            cancel.cancel();
+        };
+        let (ran, ()) = tokio::join!(mirror, tests);
+        ran.expect("the mirror");
+    });
+}
+
 /// DH-707: our routes have a protocol number of their own, and nobody else's are touched.
 #[test]
 fn our_routes_are_told_from_all_others() {

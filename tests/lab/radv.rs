@@ -29,6 +29,12 @@ fn routers(lab: &Lab, name: &str) -> String {
     lab.ip(name, &["-6", "route", "show", "default"])
 }
 
+/// True once the link-local address has passed the detection of duplicates.
+fn tried(lab: &Lab, name: &str) -> bool {
+    let text = lab.ip(name, &["-6", "-o", "addr", "show", "dev", "eth0", "scope", "link"]);
+    text.contains("fe80::") && !text.contains("tentative")
+}
+
 /// What rdisc6 prints about the first answer to its question.
 fn rdisc6(lab: &Lab, name: &str) -> String {
     need(&[("rdisc6", "ndisc6")]);
@@ -76,11 +82,7 @@ fn everything_that_is_configured_is_said_and_asking_twice_is_answered_twice() {
         ),
     );
     lab.enable6("c2");
-    let tried = || {
-        let text = lab.ip("c2", &["-6", "-o", "addr", "show", "dev", "eth0", "scope", "link"]);
-        text.contains("fe80::") && !text.contains("tentative")
-    };
-    assert!(wait(Duration::from_secs(5), tried), "no link-local address");
+    assert!(wait(Duration::from_secs(5), || tried(&lab, "c2")), "no link-local address");
     for round in 0..2 {
         let since = now();
         let heard = rdisc6(&lab, "c2");
@@ -110,6 +112,33 @@ fn everything_that_is_configured_is_said_and_asking_twice_is_answered_twice() {
     }
     assert!(daemon.metric("lanlord_ra_solicitations_total", "eth0") >= 2);
     assert!(autonomous(&lab, "c2").is_empty(), "A = 0: no host makes an address");
+}
+
+/// DH-723: "M/O follow the DHCPv6 mode", with A only where DHCPv6 gives no addresses.
+#[test]
+fn the_flags_say_what_the_dhcpv6_server_does() {
+    let lab = Lab::up6();
+    let ra = config("enabled = true");
+    let pool = ra.replace("prefix = \"fd77::/64\"", "prefix = \"fd77::/64\"\npool = [\"fd77::1000-fd77::1fff\"]");
+    let daemon = Daemon::start(&lab, &format!("{pool}[dhcp6]\nenabled = true\n"));
+    lab.enable6("c2");
+    let flags = |managed: &str, other: &str, autonomous: &str| {
+        let expected = [
+            format!("Stateful address conf. : {managed}"),
+            format!("Stateful other conf. : {other}"),
+            format!("Autonomous address conf.: {autonomous}"),
+        ];
+        let mut heard = String::new();
+        let right = wait(Duration::from_secs(10), || {
+            heard = rdisc6(&lab, "c2");
+            expected.iter().all(|part| heard.contains(part))
+        });
+        assert!(right, "no {expected:?} in {heard}");
+    };
+    assert!(wait(Duration::from_secs(5), || tried(&lab, "c2")), "no link-local address");
+    flags("Yes", "Yes", "No");
+    daemon.reload(&format!("{pool}[dhcp6]\nenabled = true\nmode = \"stateless\"\n"));
+    flags("No", "Yes", "Yes");
 }
 
 /// A reload changes what is said without a restart: a prefix that is gone is deprecated, and the table turned off is
