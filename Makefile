@@ -25,6 +25,7 @@ bench:
 	packaging/setup.sh bench
 	cargo build --release --locked
 	cargo bench --locked --bench side_by_side
+	cargo bench --locked --bench dhcp_families
 
 demo:
 	packaging/setup.sh demo
