@@ -23,6 +23,8 @@ pub enum Kind {
     Dhclient6,
     /// A router that asks for a prefix, nothing else.
     DhclientPd,
+    /// A host that has an address and asks for the rest (INFORMATION-REQUEST).
+    DhclientInfo,
     Dhcpcd6,
     Dhcp6c,
     Dhcp6cPd,
@@ -88,7 +90,7 @@ impl<'a> Client<'a> {
 
     /// Waits for the lease that it gets.
     pub fn bound(&mut self) -> Told {
-        self.told("a lease", |t| ["bound", "BOUND", "REBOOT", "lease"].contains(&t.event.as_str()))
+        self.told("a lease", |t| ["bound", "BOUND", "BOUND6", "REBOOT", "lease"].contains(&t.event.as_str()))
     }
 
     /// Waits until it has renewed: by unicast to its server, at T1 of a short lease; udhcpc, which takes no
@@ -103,7 +105,13 @@ impl<'a> Client<'a> {
         if matches!(self.kind, Kind::Udhcpc | Kind::Busybox) {
             kill(self.client_pid(), Signal::SIGUSR1).expect("udhcpc runs");
         }
-        self.told("a renewal", |t| ["renew", "RENEW"].contains(&t.event.as_str()))
+        self.told("a renewal", |t| ["renew", "RENEW", "RENEW6"].contains(&t.event.as_str()))
+    }
+
+    /// What networkd knows of its links, resolvers included.
+    pub fn links(&self) -> String {
+        let files = fs::read_dir(self.dir.join("run/systemd/netif/links")).into_iter().flatten().flatten();
+        files.filter_map(|file| fs::read_to_string(file.path()).ok()).collect()
     }
 
     /// Lets it send its RELEASE and end.
@@ -180,7 +188,7 @@ impl Kind {
         match self {
             Kind::Udhcpc => ("udhcpc", "udhcpc"),
             Kind::Busybox => ("busybox", "busybox"),
-            Kind::Dhclient | Kind::Dhclient6 | Kind::DhclientPd => ("dhclient", "isc-dhcp-client"),
+            Kind::Dhclient | Kind::Dhclient6 | Kind::DhclientPd | Kind::DhclientInfo => ("dhclient", "isc-dhcp-client"),
             Kind::Dhcpcd | Kind::Dhcpcd6 => ("dhcpcd", "dhcpcd-base"),
             Kind::Dhcp6c | Kind::Dhcp6cPd => ("dhcp6c", "wide-dhcpv6-client"),
             Kind::Networkd | Kind::Networkd6 => (NETWORKD, "systemd"),
@@ -229,13 +237,17 @@ impl Kind {
     fn command6(self, path: &impl Fn(&str) -> String, hostname: &str) -> Vec<String> {
         let own = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
         match self {
-            Kind::Dhclient6 | Kind::DhclientPd => {
+            Kind::Dhclient6 | Kind::DhclientPd | Kind::DhclientInfo => {
                 let text =
                     format!("send fqdn.fqdn \"{hostname}\";\nrequest dhcp6.name-servers, dhcp6.domain-search;\n");
                 fs::write(path("dhclient.conf"), text).expect("dhclient.conf");
                 fs::OpenOptions::new().create(true).append(true).open(path("leases")).expect("a lease file");
                 let (conf, leases, hook, pid) = (path("dhclient.conf"), path("leases"), path("hook"), path("pid"));
-                let what = if self == Kind::DhclientPd { "-P" } else { "-N" };
+                let what = match self {
+                    Kind::DhclientPd => "-P",
+                    Kind::DhclientInfo => "-S",
+                    _ => "-N",
+                };
                 own(&[
                     "dhclient", "-6", what, "-d", "-v", "-cf", &conf, "-lf", &leases, "-pf", &pid, "-sf", &hook, "eth0",
                 ])
@@ -324,8 +336,8 @@ wait $pid
 /// One hook for udhcpc (event in $1), dhclient and dhcpcd (event in $reason).
 const HOOK: &str = r#"#!/bin/sh
 if [ -n "$reason" ]; then
-  ev=$reason ip=$new_ip_address mask=$new_subnet_mask router=$new_routers dns=$new_domain_name_servers
-  domain=$new_domain_name lease=$new_dhcp_lease_time serverid=$new_dhcp_server_identifier
+  ev=$reason ip=$new_ip_address mask=$new_subnet_mask router=$new_routers
+  dns=${new_domain_name_servers:-$new_dhcp6_name_servers} domain=${new_domain_name:-$new_dhcp6_domain_search} lease=$new_dhcp_lease_time serverid=$new_dhcp_server_identifier
 else
   ev=$1 mask=$subnet
 fi

@@ -86,13 +86,14 @@ fn gets_an_address(kind: Kind, releases: bool) {
     let lab = Lab::up6();
     let daemon = Daemon::start(&lab, &config());
     ready(&lab, "c1");
-    let client = Client::start(&lab, kind, "c1", "pc6", &[]);
+    let mut client = Client::start(&lab, kind, "c1", "pc6", &[]);
     daemon.within(LIMIT, "a lease", |d| !leases(d, false).is_empty());
     let lease = leases(&daemon, false).remove(0);
     let ip: Ipv6Addr = text(&lease, "ip").parse().expect("an IPv6 address");
     assert!(("fd77::1000".parse::<Ipv6Addr>().unwrap()..="fd77::1fff".parse().unwrap()).contains(&ip), "{ip}");
     assert!(wait(LIMIT, || held(&lab, "c1").contains(&ip)), "{kind:?} does not hold {ip}: {:?}", held(&lab, "c1"));
     named(&lab, &daemon, &lease);
+    told_its_resolver(kind, &mut client);
     let began = text(&lease, "expires").to_owned();
     daemon.within(LIMIT, "a renewal", |d| leases(d, false).iter().any(|l| text(l, "expires") > began.as_str()));
     assert_eq!(leases(&daemon, false).len(), 1, "the same address");
@@ -101,6 +102,35 @@ fn gets_an_address(kind: Kind, releases: bool) {
         daemon.within(LIMIT, "the release", |d| leases(d, false).is_empty());
         assert_eq!(dig(&lab, &["-x", &ip.to_string()]), "", "its name went with it");
     }
+}
+
+/// Options 23 and 24, or the advertisement's: this server, and its domain. dhcp6c is not asked for them.
+fn told_its_resolver(kind: Kind, client: &mut Client) {
+    match kind {
+        Kind::Dhcp6c => {}
+        Kind::Networkd6 => {
+            assert!(wait(LIMIT, || client.links().contains("fd77::1")), "{}", client.links());
+        }
+        _ => {
+            // dhclient calls the answer to INFORMATION-REQUEST a renewal
+            let told = if kind == Kind::DhclientInfo { client.renewed() } else { client.bound() };
+            assert_eq!((told.dns.as_str(), told.domain.trim_end_matches('.')), ("fd77::1", "home.arpa"), "{told:?}");
+        }
+    }
+}
+
+/// In stateless mode there is an answer to INFORMATION-REQUEST, and to nothing else.
+#[test]
+fn a_host_with_an_address_of_its_own_is_told_the_rest() {
+    let lab = Lab::up6();
+    let daemon = Daemon::start(&lab, &config().replace("[dhcp6]\n", "[dhcp6]\nmode = \"stateless\"\n"));
+    ready(&lab, "c1");
+    let mut client = Client::start(&lab, Kind::DhclientInfo, "c1", "pc6", &[]);
+    told_its_resolver(Kind::DhclientInfo, &mut client);
+    ready(&lab, "c2");
+    let _other = Client::start(&lab, Kind::Dhclient6, "c2", "pc7", &[]);
+    daemon.within(LIMIT, "SOLICIT is heard", |d| d.metric("lanlord_dhcp_messages_total", "SOLICIT") >= 2);
+    assert!(leases(&daemon, false).is_empty());
 }
 
 /// The name of a lease leads to it and back.
