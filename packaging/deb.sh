@@ -16,7 +16,10 @@ fi
 case ${1:-} in
   '')
     cargo build -q --release --locked >&2
-    "$tool" -q --no-build --strip --output target/debian/
+    deb=$("$tool" -q --no-build --strip --output target/debian/)
+    echo "$deb"
+    size=$(dpkg-deb --fsys-tarfile "$deb" | tar -xO ./usr/bin/lanlord | wc -c)
+    ((size <= 40 << 20)) || { echo "deb: the binary has $size bytes; 40 MiB are possible" >&2; exit 1; }
     ;;
   --dev)
     # cargo-deb knows no debug profile: it is given a target directory of its own in which the debug build lies as "release".

@@ -14,7 +14,7 @@ LAN=(iproute2 procps util-linux "busybox|busybox-static" udhcpc isc-dhcp-client 
   tftp-hpa bind9-dnsutils curl iputils-ping python3 jq)
 LAB=(systemd ndisc6 wide-dhcpv6-client strace nsd dnsmasq-base chromium chromium-driver fonts-dejavu-core)
 DEB=(dpkg-dev)
-MACHINE=(mmdebstrap systemd-container)
+MACHINE=(mmdebstrap systemd-container lintian)
 BENCH=(kea-dhcp4-server kea-admin dnsmasq-base nsd dnsperf)
 PAGE=(socat bsdextrautils)
 

@@ -11,7 +11,7 @@ export LC_ALL=C
 
 die() { echo "package test: $*" >&2; exit 1; }
 ((EUID == 0)) || die "must run as root"
-for tool in mmdebstrap systemd-nspawn nsenter ip; do command -v "$tool" >/dev/null || die "$tool is missing: packaging/setup.sh test"; done
+for tool in mmdebstrap systemd-nspawn nsenter ip lintian; do command -v "$tool" >/dev/null || die "$tool is missing: packaging/setup.sh test"; done
 
 deb=${1:-}
 [[ -n $deb ]] || deb=$(packaging/deb.sh --dev)
@@ -115,6 +115,7 @@ listens() { sh_in "[[ -n \$(ss -Hln$1 'sport = :$2') ]]"; }
 silent() { if listens "$1" "$2"; then echo "something listens on $1 port $2"; return 1; fi; }
 restarted() { local new; new=$(unit_pid); [[ $new != 0 && $new != "$1" ]] && active && healthy; }
 
+check "is clean to lintian" lintian --allow-root --fail-on error,warning "$deb"
 # shellcheck disable=SC2016
 sh_in 'find / -xdev -type f -o -xdev -type d | grep -vE "^/(proc|sys|run|dev|tmp|root|var/(log|lib/dpkg|lib/systemd|cache|tmp))" | sort > /root/before'
 inside sh -c 'cat > /root/lanlord.deb' < "$deb"
