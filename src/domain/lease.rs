@@ -57,6 +57,15 @@ impl ClientKey {
             ClientKey::Hw(..) => None,
         }
     }
+
+    /// True if both are one host: the same client, the same DUID in either family (DH-223), or the same
+    /// hardware address once in DHCPv4 and once in DHCPv6 (DH-705).
+    pub fn same_host(&self, mac: Option<Mac>, other: &ClientKey, other_mac: Option<Mac>) -> bool {
+        let v6 = |key: &ClientKey| matches!(key, ClientKey::Ia { .. });
+        let by_duid = || self.duid().is_some_and(|duid| other.duid() == Some(duid));
+        let by_mac = || mac.is_some() && mac == other_mac && v6(self) != v6(other);
+        self == other || by_duid() || by_mac()
+    }
 }
 
 impl ClientKey {
@@ -92,13 +101,9 @@ pub struct Party {
 }
 
 impl Party {
-    /// True if both are one host: the same client, the same DUID in either family (DH-223), or the same
-    /// hardware address once in DHCPv4 and once in DHCPv6 (DH-705).
+    /// See [`ClientKey::same_host`].
     pub fn same_host(&self, client: &ClientKey, mac: Option<Mac>) -> bool {
-        let v6 = |key: &ClientKey| matches!(key, ClientKey::Ia { .. });
-        let by_duid = || self.client.duid().is_some_and(|duid| client.duid() == Some(duid));
-        let by_mac = || self.mac.is_some() && self.mac == mac && v6(&self.client) != v6(client);
-        self.client == *client || by_duid() || by_mac()
+        self.client.same_host(self.mac, client, mac)
     }
 }
 

@@ -11,6 +11,8 @@ pub mod device;
 pub mod dhcp;
 /// Names: what they may be, who gets which, zones and lookup in them.
 pub mod dns;
+/// A list that nearly always has one item.
+pub mod few;
 /// Octets as hexadecimal digits.
 pub mod hex;
 /// Hosts that an administrator declared through CLAWS.

@@ -8,45 +8,38 @@ use std::sync::Arc;
 use crate::domain::change::Record;
 use crate::domain::dns::naming::Rank;
 use crate::domain::dns::rrset::RrSet;
+use crate::domain::few::Few;
 use crate::domain::host::Host;
-use crate::domain::lease::{ClientKey, Lease, Origin, Party, Reservation, ReservationKey};
+use crate::domain::lease::{ClientKey, Origin, Reservation, ReservationKey};
 use crate::domain::net::Mac;
 
 use super::settings::Settings;
 
+mod leases;
+mod seen;
 mod settle;
 
+use leases::LeaseFact;
+pub use seen::{BodyRef, SourceRef, WhoRef};
 pub use settle::settle;
 
-/// What a claim comes from.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What a claim comes from, if that is no lease.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Source {
     /// This server itself.
     Server,
     Record(Arc<str>),
     Host(Arc<str>),
     Reservation(Arc<str>),
-    Lease(IpAddr, Arc<str>),
 }
 
-/// Whose claim it is: claims of one identity share a name.
+/// Whose claim it is, if that is no mere client: claims of one identity share a name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Who {
     Server,
     Record,
     Host(Arc<str>),
     Reservation(Arc<str>),
-    Client(Party),
-}
-
-impl Who {
-    /// True if both are the same object, or one host's leases.
-    pub fn same(&self, other: &Who) -> bool {
-        match (self, other) {
-            (Who::Client(a), Who::Client(b)) => a.same_host(&b.client, b.mac),
-            _ => self == other,
-        }
-    }
 }
 
 /// What is wanted at a name.
@@ -60,7 +53,7 @@ pub enum Body {
     Set(RrSet),
 }
 
-/// One claim on one name.
+/// One claim on one name, by anything but a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     pub source: Source,
@@ -71,41 +64,37 @@ pub struct Claim {
     pub body: Body,
 }
 
-/// A lease as far as names go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct LeaseFact {
-    network: Arc<str>,
-    fqdn: Option<Arc<str>>,
-    client: ClientKey,
-    mac: Option<Mac>,
-    circuit_id: Option<Vec<u8>>,
-    began: i64,
-    ttl: u32,
+/// A claim as it is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    pub source: SourceRef<'a>,
+    pub who: WhoRef<'a>,
+    pub rank: Rank,
+    pub since: i64,
+    pub body: BodyRef<'a>,
 }
 
-impl LeaseFact {
-    fn has(&self, key: &ReservationKey) -> bool {
-        match key {
-            ReservationKey::Mac(mac) => self.mac == Some(*mac),
-            ReservationKey::ClientId(id) => matches!(&self.client, ClientKey::Id(own) if own == id),
-            ReservationKey::CircuitId(id) => self.circuit_id.as_ref() == Some(id),
-            ReservationKey::Duid { duid, iaid } => is_duid(&self.client, duid, *iaid),
-            // their names come with the lease, which knows what was matched
-            ReservationKey::RemoteId(_) | ReservationKey::Test(_) => false,
-        }
-    }
+/// DN-301: the name of the host or reservation that a client is.
+type Linked = (Arc<str>, Who, Rank);
+
+/// Who claims a name: a lease is looked up where it stands.
+#[derive(Debug)]
+enum Claimant {
+    Lease(IpAddr, Arc<str>),
+    Other(Box<Claim>),
 }
 
 /// All facts and the claims that follow from them.
 #[derive(Debug, Default)]
 pub struct Claims {
-    leases: HashMap<IpAddr, Vec<LeaseFact>>,
-    leases_of: HashMap<Mac, BTreeSet<IpAddr>>,
+    leases: HashMap<IpAddr, Few<LeaseFact>>,
+    leases_of: HashMap<Mac, Few<IpAddr>>,
     hosts: HashMap<Arc<str>, Host>,
     hosts_of: HashMap<Mac, BTreeSet<Arc<str>>>,
     reservations: HashMap<Arc<str>, Reservation>,
     reservations_of: HashMap<ReservationKey, BTreeSet<Arc<str>>>,
-    by_name: HashMap<Arc<str>, Vec<Claim>>,
+    by_name: HashMap<Arc<str>, Few<Claimant>>,
+    /// Names that a source other than a lease claims.
     by_source: HashMap<Source, Vec<Arc<str>>>,
     networks: HashMap<String, Arc<str>>,
     /// Names whose claims changed since they were last taken.
@@ -113,49 +102,6 @@ pub struct Claims {
 }
 
 impl Claims {
-    pub fn grant(&mut self, settings: &Settings, lease: &Lease, ttl: u32) {
-        let network = self.network(&lease.network);
-        let fact = LeaseFact {
-            network: network.clone(),
-            fqdn: lease.fqdn.as_deref().map(Arc::from),
-            client: lease.client.clone(),
-            mac: lease.mac,
-            circuit_id: lease.circuit_id.clone(),
-            began: lease.began.0,
-            ttl,
-        };
-        let facts = self.leases.entry(lease.ip).or_default();
-        match facts.iter_mut().find(|f| f.network == network) {
-            Some(old) if *old == fact => return,
-            Some(old) => *old = fact,
-            None => facts.push(fact),
-        }
-        if let Some(mac) = lease.mac {
-            self.leases_of.entry(mac).or_default().insert(lease.ip);
-        }
-        self.derive_lease(settings, lease.ip);
-    }
-
-    pub fn end(&mut self, ip: IpAddr, network: &str) {
-        let network = self.network(network);
-        let Some(facts) = self.leases.get_mut(&ip) else { return };
-        let Some(at) = facts.iter().position(|f| f.network == network) else { return };
-        let gone = facts.swap_remove(at);
-        let still = facts.iter().any(|f| f.mac == gone.mac);
-        if facts.is_empty() {
-            self.leases.remove(&ip);
-        }
-        if let Some(mac) = gone.mac.filter(|_| !still)
-            && let Some(of) = self.leases_of.get_mut(&mac)
-        {
-            of.remove(&ip);
-            if of.is_empty() {
-                self.leases_of.remove(&mac);
-            }
-        }
-        self.replace(Source::Lease(ip, network), Vec::new());
-    }
-
     pub fn put_host(&mut self, settings: &Settings, host: &Host) {
         self.remove_host(settings, &host.id);
         let id: Arc<str> = Arc::from(host.id.as_str());
@@ -184,7 +130,8 @@ impl Claims {
 
     fn derive_of_host(&mut self, settings: &Settings, host: &Host) {
         let macs = host.interfaces.iter().filter_map(|i| i.mac);
-        let ips: BTreeSet<IpAddr> = macs.filter_map(|m| self.leases_of.get(&m)).flatten().copied().collect();
+        let ips: BTreeSet<IpAddr> =
+            macs.filter_map(|m| self.leases_of.get(&m)).flat_map(Few::as_slice).copied().collect();
         ips.into_iter().for_each(|ip| self.derive_lease(settings, ip));
     }
 
@@ -218,9 +165,10 @@ impl Claims {
         let mut ips = BTreeSet::new();
         for key in &reservation.keys {
             match key {
-                ReservationKey::Mac(mac) => ips.extend(self.leases_of.get(mac).into_iter().flatten()),
+                ReservationKey::Mac(mac) => ips.extend(self.leases_of.get(mac).into_iter().flat_map(Few::as_slice)),
                 other => {
-                    ips.extend(self.leases.iter().filter(|(_, f)| f.iter().any(|f| f.has(other))).map(|(ip, _)| *ip))
+                    let has = |facts: &Few<LeaseFact>| facts.as_slice().iter().any(|f| f.has(other));
+                    ips.extend(self.leases.iter().filter(|(_, facts)| has(facts)).map(|(ip, _)| *ip));
                 }
             }
         }
@@ -254,41 +202,15 @@ impl Claims {
         );
     }
 
-    /// Works out again what the leases of an address claim.
-    fn derive_lease(&mut self, settings: &Settings, ip: IpAddr) {
-        let facts = self.leases.get(&ip).cloned().unwrap_or_default();
-        for fact in facts {
-            let source = Source::Lease(ip, fact.network.clone());
-            let claims = self.lease_claims(settings, ip, &fact, &source);
-            self.replace(source, claims);
-        }
-    }
-
-    /// DN-301: the name of the host or reservation that the client is, else the one in its lease. That one
-    /// stays taken in the meantime: the client comes back to it when the host or reservation goes.
-    fn lease_claims(
-        &self,
-        settings: &Settings,
-        ip: IpAddr,
-        fact: &LeaseFact,
-        source: &Source,
-    ) -> Vec<(Arc<str>, Claim)> {
-        let claim = |who, rank, addresses: Vec<IpAddr>| {
-            let body = Body::Addresses { reverse: !addresses.is_empty(), addresses, ttl: fact.ttl };
-            Claim { source: source.clone(), who, rank, since: fact.began, body }
-        };
-        let client = || Who::Client(Party { client: fact.client.clone(), mac: fact.mac });
-        match self.linked(settings, fact.mac, &fact.client, fact.circuit_id.as_deref(), &fact.network) {
-            Some((name, who, rank)) => {
-                let own = fact.fqdn.clone().filter(|own| *own != name);
-                let own = own.map(|own| (own, claim(client(), Rank::Option12, Vec::new())));
-                [(name, claim(who, rank, vec![ip]))].into_iter().chain(own).collect()
-            }
-            None => {
-                let own = fact.fqdn.clone().map(|own| (own, claim(client(), Rank::Option12, vec![ip])));
-                own.into_iter().collect()
+    /// Keeps the claims on a name for which `other` holds.
+    fn withdraw(&mut self, name: Arc<str>, other: impl Fn(&Claimant) -> bool) {
+        if let Some(of) = self.by_name.get_mut(&name) {
+            of.retain(other);
+            if of.is_empty() {
+                self.by_name.remove(&name);
             }
         }
+        self.touched.insert(name);
     }
 
     /// The host or reservation that a client is, with its name.
@@ -299,7 +221,10 @@ impl Claims {
         client: &ClientKey,
         circuit_id: Option<&[u8]>,
         network: &str,
-    ) -> Option<(Arc<str>, Who, Rank)> {
+    ) -> Option<Linked> {
+        if self.hosts_of.is_empty() && self.reservations_of.is_empty() {
+            return None;
+        }
         if let Some(found) = mac.and_then(|m| self.hosts_of.get(&m)).into_iter().flatten().find_map(|id| {
             let fqdn = self.hosts.get(id)?.fqdn.as_deref()?;
             Some((Arc::from(fqdn), Who::Host(id.clone()), Rank::Host))
@@ -325,13 +250,7 @@ impl Claims {
     /// Puts claims in the place of those that a source had, and notes the names that changed by it.
     fn replace(&mut self, source: Source, claims: Vec<(Arc<str>, Claim)>) {
         for name in self.by_source.remove(&source).unwrap_or_default() {
-            if let Some(of) = self.by_name.get_mut(&name) {
-                of.retain(|c| c.source != source);
-                if of.is_empty() {
-                    self.by_name.remove(&name);
-                }
-            }
-            self.touched.insert(name);
+            self.withdraw(name, |c| !matches!(c, Claimant::Other(claim) if claim.source == source));
         }
         if claims.is_empty() {
             return;
@@ -339,7 +258,7 @@ impl Claims {
         let names: Vec<Arc<str>> = claims.iter().map(|(name, _)| name.clone()).collect();
         for (name, claim) in claims {
             self.touched.insert(name.clone());
-            self.by_name.entry(name).or_default().push(claim);
+            self.by_name.entry(name).or_default().push(Claimant::Other(Box::new(claim)));
         }
         self.by_source.insert(source, names);
     }
@@ -352,8 +271,20 @@ impl Claims {
         self.touched.extend(self.by_name.keys().cloned());
     }
 
-    pub fn of(&self, name: &str) -> &[Claim] {
-        self.by_name.get(name).map(Vec::as_slice).unwrap_or_default()
+    /// The claims on a name.
+    pub fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Seen<'a>> + Clone {
+        let claimants = self.by_name.get(name).map(Few::as_slice).unwrap_or_default();
+        claimants.iter().filter_map(|claimant| match claimant {
+            Claimant::Lease(ip, network) => {
+                self.leases.get(ip)?.as_slice().iter().find(|f| f.network == *network).map(|f| f.seen(ip, name))
+            }
+            Claimant::Other(claim) => Some(claim.seen()),
+        })
+    }
+
+    /// True if nobody claims a name.
+    pub fn is_free(&self, name: &str) -> bool {
+        !self.by_name.contains_key(name)
     }
 
     fn network(&mut self, name: &str) -> Arc<str> {

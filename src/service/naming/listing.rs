@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::claims::Source;
+use super::claims::SourceRef;
 use super::{Naming, publish, read_record};
 use crate::domain::change::Record;
 use crate::domain::dns::lookup::{Owner, lookup};
@@ -72,9 +72,9 @@ impl Naming {
         let state = self.state();
         let file = publish::file_types(&state, &wire);
         let Some(node) = state.node(wire.as_wire()) else { return Vec::new() };
-        let reason = |t: u16| match book.claims.of(&text).iter().min_by_key(|c| (c.rank, c.since)) {
+        let reason = |t: u16| match book.claims.of(&text).min_by_key(|c| (c.rank, c.since)) {
             _ if file.contains(&t) => "zone file".to_owned(),
-            Some(claim) => why(&claim.source),
+            Some(claim) => why(claim.source),
             None => "made by this server".to_owned(),
         };
         let sets = node.sets().flat_map(|s| s.rdata().map(move |d| (s, d)));
@@ -145,12 +145,12 @@ impl Naming {
     }
 }
 
-fn why(source: &Source) -> String {
+fn why(source: SourceRef<'_>) -> String {
     match source {
-        Source::Server => "this server".to_owned(),
-        Source::Record(id) => format!("record {id}"),
-        Source::Host(id) => format!("host {id}"),
-        Source::Reservation(id) => format!("reservation {id}"),
-        Source::Lease(ip, network) => format!("lease of {ip} on {network}"),
+        SourceRef::Server => "this server".to_owned(),
+        SourceRef::Record(id) => format!("record {id}"),
+        SourceRef::Host(id) => format!("host {id}"),
+        SourceRef::Reservation(id) => format!("reservation {id}"),
+        SourceRef::Lease(ip, network) => format!("lease of {ip} on {network}"),
     }
 }

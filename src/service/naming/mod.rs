@@ -30,7 +30,7 @@ use crate::domain::dns::zonefile::{self, Parsed, Problem};
 use crate::domain::lease::{Party, Reservation};
 use crate::domain::time::Wall;
 use crate::store::ledger::{Entry, View};
-use claims::{Claims, Who};
+use claims::{Claims, Who, WhoRef};
 use publish::Published;
 
 /// Choices that were not committed yet; older ones are forgotten (as many as the ledger's queue holds).
@@ -342,7 +342,7 @@ impl Names for Naming {
         let taken = |fqdn: &str| is_taken(settings, &state, &book, &request, identity.as_ref(), fqdn);
         let choice = naming::decide(&request, settings.honour_client_updates, taken)?;
         self.count(&choice);
-        if book.claims.of(&choice.fqdn).is_empty() {
+        if book.claims.is_free(&choice.fqdn) {
             book.pending.put(&choice.fqdn, Party { client: request.client.clone(), mac: request.mac });
         }
         Some(choice.fqdn)
@@ -376,14 +376,15 @@ fn is_taken(
         return true;
     }
     // a zone apex is nobody's, but for a zone that one of our names has to itself
-    if state.zone(&name).is_some() && book.claims.of(fqdn).is_empty() {
+    if state.zone(&name).is_some() && book.claims.is_free(fqdn) {
         return true;
     }
-    let ours =
-        |who: &Who| identity == Some(who) || matches!(who, Who::Client(c) if c.same_host(request.client, request.mac));
+    let ours = |who: WhoRef<'_>| {
+        identity.is_some_and(|own| own.as_ref() == who) || who.same(WhoRef::Client(request.client, request.mac))
+    };
     settings.server_name == fqdn
         || !publish::file_types(state, &name).is_empty()
-        || book.claims.of(fqdn).iter().any(|c| !ours(&c.who))
+        || book.claims.of(fqdn).any(|c| !ours(c.who))
 }
 
 /// The names of this server, and whether their PTR is wanted.

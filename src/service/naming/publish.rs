@@ -11,14 +11,15 @@ use crate::domain::dns::name::Name;
 use crate::domain::dns::path::Path;
 use crate::domain::dns::rrset::{RrSet, rtype};
 use crate::domain::dns::zone::{Kind, State, Zone, next_serial};
+use crate::domain::few::Few;
 
 /// What the dynamic layers of all zones hold, and why.
 #[derive(Debug, Default)]
 pub struct Published {
     /// Addresses that a name serves and that have their PTR.
-    forward: HashMap<Arc<str>, (Vec<IpAddr>, u32)>,
+    forward: HashMap<Arc<str>, (Few<IpAddr>, u32)>,
     /// Names whose address this is, with the TTL.
-    reverse: HashMap<IpAddr, Vec<(Arc<str>, u32)>>,
+    reverse: HashMap<IpAddr, Few<(Arc<str>, u32)>>,
     /// Zones made for a single name that is in no zone of ours.
     lone: HashSet<Name>,
 }
@@ -67,14 +68,12 @@ impl Published {
 
     /// Remembers what a name serves now; gives the addresses whose PTR must change.
     fn note(&mut self, name: &Arc<str>, addresses: Vec<IpAddr>, ttl: u32) -> BTreeSet<IpAddr> {
-        let (old, old_ttl) = self.forward.remove(name).unwrap_or_default();
-        if old == addresses && (old_ttl == ttl || old.is_empty()) {
-            if !old.is_empty() {
-                self.forward.insert(name.clone(), (old, old_ttl));
-            }
+        let (old, old_ttl) = self.forward.get(name).map_or((&[][..], ttl), |(old, ttl)| (old.as_slice(), *ttl));
+        if old == addresses && old_ttl == ttl {
             return BTreeSet::new();
         }
-        for ip in &old {
+        let old = self.forward.remove(name).unwrap_or_default().0;
+        for ip in old.as_slice() {
             if let Some(names) = self.reverse.get_mut(ip) {
                 names.retain(|(n, _)| n != name);
                 if names.is_empty() {
@@ -85,16 +84,16 @@ impl Published {
         for ip in &addresses {
             self.reverse.entry(*ip).or_default().push((name.clone(), ttl));
         }
-        let changed = old.into_iter().chain(addresses.iter().copied()).collect();
+        let changed = old.as_slice().iter().chain(&addresses).copied().collect();
         if !addresses.is_empty() {
-            self.forward.insert(name.clone(), (addresses, ttl));
+            self.forward.insert(name.clone(), (addresses.into_iter().collect(), ttl));
         }
         changed
     }
 
     /// PTR of an address: every canonical name that has it (DN-309), unless one is written by hand.
     fn pointer(&self, name: &Name, sets: &[RrSet]) -> Option<RrSet> {
-        let mut names = self.reverse.get(&name.reversed()?)?.clone();
+        let mut names = self.reverse.get(&name.reversed()?)?.as_slice().to_vec();
         if sets.iter().any(|s| matches!(s.rtype, rtype::PTR | rtype::CNAME)) {
             return None;
         }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Body, Claim, Who};
+use super::{BodyRef, Seen, WhoRef};
 use crate::domain::dns::rrset::RrSet;
 
 /// Addresses of one name.
@@ -24,34 +24,35 @@ pub struct Served {
 
 /// Settles the claims on one name: records made by hand stand; of the others, those of the best one's
 /// identity (DN-302, DN-305).
-pub fn settle(claims: &[Claim]) -> Served {
+pub fn settle<'a>(claims: impl Iterator<Item = Seen<'a>>) -> Served {
     let mut served = Served::default();
-    let mut soft: Vec<&Claim> = Vec::new();
+    let mut soft: Vec<Seen<'a>> = Vec::new();
     for claim in claims {
-        match &claim.body {
-            Body::Set(set) => merge(&mut served.hard, set),
+        match claim.body {
+            BodyRef::Set(set) => merge(&mut served.hard, set),
             // a name that a lease only keeps for later
-            Body::Addresses { addresses, .. } if addresses.is_empty() && matches!(claim.who, Who::Client(_)) => {}
-            Body::Addresses { .. } | Body::Alias { .. } => soft.push(claim),
+            BodyRef::Addresses { addresses, .. } if addresses.is_empty() && matches!(claim.who, WhoRef::Client(..)) => {
+            }
+            BodyRef::Addresses { .. } | BodyRef::Alias { .. } => soft.push(claim),
         }
     }
-    soft.sort_by(|a, b| (a.rank, a.since, &a.source).cmp(&(b.rank, b.since, &b.source)));
+    soft.sort_by_key(|claim| (claim.rank, claim.since, claim.source));
     let Some(best) = soft.first() else { return served };
-    if let Body::Alias { target, ttl } = &best.body {
-        served.alias = Some((target.clone(), *ttl));
+    if let BodyRef::Alias { target, ttl } = best.body {
+        served.alias = Some((target.clone(), ttl));
         return served;
     }
     served.ttl = u32::MAX;
-    for claim in soft.iter().filter(|c| c.who.same(&best.who)) {
-        let Body::Addresses { addresses, ttl, reverse } = &claim.body else { continue };
+    for claim in soft.iter().filter(|c| c.who.same(best.who)) {
+        let BodyRef::Addresses { addresses, ttl, reverse } = claim.body else { continue };
         if !addresses.is_empty() {
-            served.ttl = served.ttl.min(*ttl);
+            served.ttl = served.ttl.min(ttl);
         }
         for address in addresses {
             if !served.addresses.contains(address) && served.addresses.len() < MAX_ADDRESSES {
                 served.addresses.push(*address);
             }
-            if *reverse && !served.reversed.contains(address) {
+            if reverse && !served.reversed.contains(address) {
                 served.reversed.push(*address);
             }
         }
