@@ -109,7 +109,8 @@ fn step(policy: &Arc<Policy>, book: &mut Book, how: u8, datagram: &[u8], tick: u
     if let Outcome::Send(reply, _) = &decision.outcome {
         check_reply(reply, &request);
         if reply.kind == Kind::Ack && request.kind == Kind::Request && decision.changes.is_empty() {
-            let held = book.leases().any(|lease| lease.ip == std::net::IpAddr::V4(reply.yiaddr));
+            let held =
+                book.leases().map(|kept| kept.lease()).any(|lease| lease.ip == std::net::IpAddr::V4(reply.yiaddr));
             assert!(held, "an ACK for what is not durable");
         }
     }
@@ -141,7 +142,7 @@ fn check_reply(reply: &lanlord::domain::dhcp::wire::Reply, request: &Request<'_>
 
 fn one_holder_each(book: &Book) {
     let mut seen = std::collections::HashSet::new();
-    for lease in book.leases() {
+    for lease in book.leases().map(|kept| kept.lease()) {
         assert!(seen.insert((lease.network.clone(), lease.ip)), "{} twice", lease.ip);
     }
 }

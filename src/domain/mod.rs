@@ -17,6 +17,8 @@ pub mod few;
 pub mod hex;
 /// Hosts that an administrator declared through CLAWS.
 pub mod host;
+/// Leases as they are remembered, in little room.
+pub mod kept;
 /// Leases, reservations, bindings and who they belong to.
 pub mod lease;
 /// Hardware addresses.

@@ -11,14 +11,17 @@ use super::allocate::Free;
 use super::policy::{Place, Policy, Pool};
 use super::reserve::{Reservations, Traits};
 use crate::domain::change::Change;
+use crate::domain::kept::{Commons, Kept};
 use crate::domain::lease::{ClientKey, End, Lease};
 use crate::domain::net::Mac;
 use crate::domain::time::{Mono, Now, Wall};
 
 mod macs;
 mod moves;
+mod print;
 
 pub use moves::{Effect, Ticket};
+use print::{Print, Prints};
 
 /// Offers in memory, at most; the oldest is forgotten first (DH-503).
 pub const MAX_OFFERS: usize = 65_536;
@@ -27,14 +30,20 @@ const MAX_DECLINERS: usize = 4096;
 /// Declines of one client in an hour that are believed (DH-209).
 pub const MAX_DECLINES: u8 = 4;
 
-/// What stands at one address.
+/// What stands at one address. There may be a million of these.
 #[derive(Debug, Clone, Default)]
 struct Cell {
-    lease: Option<Arc<Lease>>,
+    lease: Option<Kept>,
     /// When the lease ends, on the clock that does not step (DH-507).
     deadline: Mono,
     /// When the lease was last written: when its client was heard of.
     heard: Wall,
+    /// What few addresses have.
+    rest: Option<Box<Rest>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Rest {
     offer: Option<(ClientKey, Mono)>,
     hold: Option<Hold>,
     /// When the last lease ended, and whose it was: the address is kept for them while others are free.
@@ -45,9 +54,39 @@ struct Cell {
 }
 
 impl Cell {
-    fn is_empty(&self) -> bool {
-        let memory = self.offer.is_none() && self.hold.is_none() && !self.pending;
-        memory && self.lease.is_none() && self.past.is_none() && self.quarantine.is_none()
+    fn offer(&self) -> Option<&(ClientKey, Mono)> {
+        self.rest.as_ref()?.offer.as_ref()
+    }
+
+    fn hold(&self) -> Option<&Hold> {
+        self.rest.as_ref()?.hold.as_ref()
+    }
+
+    fn past(&self) -> Option<&(Wall, ClientKey)> {
+        self.rest.as_ref()?.past.as_ref()
+    }
+
+    fn is_quarantined(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.quarantine.is_some())
+    }
+
+    fn is_pending(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.pending)
+    }
+
+    fn rest_mut(&mut self) -> &mut Rest {
+        self.rest.get_or_insert_default()
+    }
+
+    /// True if nothing stands here any more; gives back what is not needed.
+    fn trim(&mut self) -> bool {
+        let idle = |r: &Rest| {
+            r.offer.is_none() && r.hold.is_none() && r.past.is_none() && r.quarantine.is_none() && !r.pending
+        };
+        if self.rest.as_deref().is_some_and(idle) {
+            self.rest = None;
+        }
+        self.rest.is_none() && self.lease.is_none()
     }
 }
 
@@ -75,7 +114,7 @@ struct Net {
     name: Arc<str>,
     free: Vec<Free>,
     cells: HashMap<Ipv4Addr, Cell>,
-    clients: HashMap<ClientKey, Client>,
+    clients: HashMap<Print, Client>,
 }
 
 /// Counts of one subnet, for metrics and findings.
@@ -97,7 +136,9 @@ pub struct Book {
     names: HashMap<String, usize>,
     reservations: Reservations,
     own: HashSet<Ipv4Addr>,
-    expiries: BTreeSet<(Mono, usize, Ipv4Addr)>,
+    prints: Prints,
+    commons: Commons,
+    expiries: BTreeSet<(Mono, u32, Ipv4Addr)>,
     quarantines: BTreeSet<(Wall, usize, Ipv4Addr)>,
     offers: VecDeque<(Mono, usize, Ipv4Addr)>,
     held: Vec<(usize, Ipv4Addr)>,
@@ -137,8 +178,11 @@ impl Book {
             next.nets[to].clients = net.clients.clone();
         }
         let index = |n: usize| next.names.get(self.nets[n].name.as_ref()).copied();
+        next.prints = self.prints.clone();
+        next.commons = self.commons.clone();
         next.offers = self.offers.iter().filter_map(|(t, n, ip)| Some((*t, index(*n)?, *ip))).collect();
-        next.expiries = self.expiries.iter().filter_map(|(t, n, ip)| Some((*t, index(*n)?, *ip))).collect();
+        next.expiries =
+            self.expiries.iter().filter_map(|(t, n, ip)| Some((*t, index(*n as usize)? as u32, *ip))).collect();
         next.quarantines = self.quarantines.iter().filter_map(|(t, n, ip)| Some((*t, index(*n)?, *ip))).collect();
         next.held = self.held.iter().filter_map(|(n, ip)| Some((index(*n)?, *ip))).collect();
         next.declines = self.declines.clone();
@@ -172,43 +216,63 @@ impl Book {
         self.nets.get(network).map(|net| net.name.clone())
     }
 
-    /// The active lease of an address.
-    pub fn lease(&self, network: usize, ip: Ipv4Addr) -> Option<&Arc<Lease>> {
-        self.nets.get(network)?.cells.get(&ip)?.lease.as_ref()
+    fn cell(&self, network: usize, ip: Ipv4Addr) -> Option<&Cell> {
+        self.nets.get(network)?.cells.get(&ip)
+    }
+
+    fn client(&self, network: usize, client: &ClientKey) -> Option<&Client> {
+        self.nets.get(network)?.clients.get(&self.prints.of(client))
+    }
+
+    /// The active lease of an address, as it is remembered.
+    pub fn kept(&self, network: usize, ip: Ipv4Addr) -> Option<&Kept> {
+        self.cell(network, ip)?.lease.as_ref()
+    }
+
+    /// The active lease of an address, read back: ask [`kept`](Book::kept) where less will do.
+    pub fn lease(&self, network: usize, ip: Ipv4Addr) -> Option<Arc<Lease>> {
+        self.kept(network, ip).map(|kept| Arc::new(kept.lease()))
+    }
+
+    /// The address that a client holds on a network.
+    pub fn address_of(&self, network: usize, client: &ClientKey) -> Option<Ipv4Addr> {
+        let ip = self.client(network, client)?.lease?;
+        self.kept(network, ip).filter(|kept| kept.is_of(client)).map(|_| ip)
     }
 
     /// The active lease of a client on a network.
-    pub fn lease_of(&self, network: usize, client: &ClientKey) -> Option<&Arc<Lease>> {
-        let ip = self.nets.get(network)?.clients.get(client)?.lease?;
-        self.lease(network, ip)
+    pub fn lease_of(&self, network: usize, client: &ClientKey) -> Option<Arc<Lease>> {
+        self.lease(network, self.address_of(network, client)?)
     }
 
     /// When the client of an active lease was last heard of: when it was granted or extended.
     pub fn heard(&self, network: usize, ip: Ipv4Addr) -> Option<Wall> {
-        let cell = self.nets.get(network)?.cells.get(&ip)?;
+        let cell = self.cell(network, ip)?;
         cell.lease.as_ref().map(|_| cell.heard)
     }
 
     /// Seconds that an active lease still lasts, `u32::MAX` for one without end: by the clock that does not
     /// step, and never longer than what is durable says.
     pub fn left(&self, network: usize, ip: Ipv4Addr, now: Now) -> u32 {
-        let cell = self.nets.get(network).and_then(|net| net.cells.get(&ip));
+        let cell = self.cell(network, ip);
         let Some((cell, lease)) = cell.and_then(|cell| Some((cell, cell.lease.as_ref()?))) else { return 0 };
-        if lease.expires == Wall::NEVER {
+        if lease.expires() == Wall::NEVER {
             return u32::MAX;
         }
-        let left = cell.deadline.since(now.mono).min(lease.expires.since(now.wall));
+        let left = cell.deadline.since(now.mono).min(lease.expires().since(now.wall));
         u32::try_from(left.as_secs()).unwrap_or(u32::MAX - 1)
     }
 
     /// The address that this client was offered and did not take yet.
     pub fn offer_of(&self, network: usize, client: &ClientKey) -> Option<Ipv4Addr> {
-        self.nets.get(network)?.clients.get(client)?.offer
+        let ip = self.client(network, client)?.offer?;
+        self.cell(network, ip)?.offer().filter(|(holder, _)| holder == client).map(|_| ip)
     }
 
     /// The address that this client held last.
     pub fn past_of(&self, network: usize, client: &ClientKey) -> Option<Ipv4Addr> {
-        self.nets.get(network)?.clients.get(client)?.past
+        let ip = self.client(network, client)?.past?;
+        self.cell(network, ip)?.past().filter(|(_, holder)| holder == client).map(|_| ip)
     }
 
     /// When the last lease of an address ended, while that is remembered.
@@ -219,12 +283,12 @@ impl Book {
 
     /// True while a change of this client is being committed.
     pub fn is_pending(&self, network: usize, client: &ClientKey) -> bool {
-        self.nets.get(network).and_then(|net| net.clients.get(client)).is_some_and(|client| client.pending)
+        self.client(network, client).is_some_and(|client| client.pending)
     }
 
     /// True while a change of this address is being committed.
     pub fn is_address_pending(&self, network: usize, ip: Ipv4Addr) -> bool {
-        self.nets.get(network).and_then(|net| net.cells.get(&ip)).is_some_and(|cell| cell.pending)
+        self.cell(network, ip).is_some_and(Cell::is_pending)
     }
 
     /// True if nothing stands in the way of giving the address to this client: whether it *should* be
@@ -235,10 +299,10 @@ impl Book {
             return false;
         }
         let Some(cell) = net.cells.get(&ip) else { return true };
-        let foreign_lease = cell.lease.as_ref().is_some_and(|lease| lease.client != *client);
-        let foreign_offer = cell.offer.as_ref().is_some_and(|(holder, _)| holder != client);
-        let foreign_hold = cell.hold.as_ref().is_some_and(|hold| hold.mac.is_none() || hold.mac != traits.mac);
-        !(foreign_lease || foreign_offer || foreign_hold || cell.quarantine.is_some() || cell.pending)
+        let foreign_lease = cell.lease.as_ref().is_some_and(|lease| !lease.is_of(client));
+        let foreign_offer = cell.offer().is_some_and(|(holder, _)| holder != client);
+        let foreign_hold = cell.hold().is_some_and(|hold| hold.mac.is_none() || hold.mac != traits.mac);
+        !(foreign_lease || foreign_offer || foreign_hold || cell.is_quarantined() || cell.is_pending())
     }
 
     /// As [`available`](Book::available), and in a pool.
@@ -274,7 +338,7 @@ impl Book {
     }
 
     /// All active leases, in no order.
-    pub fn leases(&self) -> impl Iterator<Item = &Arc<Lease>> {
+    pub fn leases(&self) -> impl Iterator<Item = &Kept> {
         self.nets.iter().flat_map(|net| net.cells.values().filter_map(|cell| cell.lease.as_ref()))
     }
 
@@ -318,12 +382,12 @@ impl Book {
         let net = &mut self.nets[network];
         let cell = net.cells.get(&ip);
         let busy = cell.is_some_and(|c| {
-            c.lease.is_some() || c.offer.is_some() || c.hold.is_some() || c.quarantine.is_some() || c.pending
+            c.lease.is_some() || c.offer().is_some() || c.hold().is_some() || c.is_quarantined() || c.is_pending()
         });
         let free = pooled && !busy && !self.reservations.holds(&net.name, ip);
-        let past = cell.and_then(|c| c.past.as_ref()).map(|(ended, _)| *ended);
+        let past = cell.and_then(Cell::past).map(|(ended, _)| *ended);
         net.free[subnet].put(ip, free, past);
-        if cell.is_some_and(Cell::is_empty) {
+        if net.cells.get_mut(&ip).is_some_and(Cell::trim) {
             net.cells.remove(&ip);
         }
     }

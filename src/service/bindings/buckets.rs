@@ -50,8 +50,13 @@ impl<T: Clone> Buckets<T> {
 
     fn write(&self, ip: IpAddr, change: impl FnOnce(&mut Bucket<T>)) {
         let bucket = self.bucket(ip);
-        let mut list = bucket.load().as_ref().map(|b| b.to_vec()).unwrap_or_default();
+        let old = bucket.load();
+        let old = old.as_ref().map_or(&[][..], |b| &b[..]);
+        // one more at most: a list that doubles would be half empty
+        let mut list = Vec::with_capacity(old.len() + 1);
+        list.extend_from_slice(old);
         change(&mut list);
+        list.shrink_to_fit();
         bucket.store((!list.is_empty()).then(|| Arc::new(list)));
     }
 }

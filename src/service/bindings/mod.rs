@@ -6,7 +6,7 @@
 //! through [`Neighbourhood`] and answers its questions.
 //!
 //! A binding is readable when [`View::apply`] returns, so before the ACK leaves (I4, PR-3), and is gone in
-//! the same commit that ends its lease (PR-4). Reads take no lock: about 0.1 µs.
+//! the same commit that ends its lease (PR-4). Reads take no lock: less than 1 µs.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::domain::change::Change;
-use crate::domain::lease::{Binding, BindingSource, ClientKey, Lease};
+use crate::domain::kept::{Commons, Kept};
+use crate::domain::lease::{Binding, BindingSource, Lease};
 use crate::domain::net::Mac;
 use crate::domain::time::Wall;
 use crate::store::{Entry, View};
@@ -52,8 +53,14 @@ pub enum Holder {
 
 #[derive(Clone)]
 struct Slot {
-    client: ClientKey,
-    binding: Arc<Binding>,
+    lease: Kept,
+    generation: u64,
+}
+
+impl Slot {
+    fn binding(&self) -> Arc<Binding> {
+        Arc::new(from_lease(self.lease.lease(), self.generation))
+    }
 }
 
 /// Look-ups that ended without an answer, by reason.
@@ -84,7 +91,7 @@ impl Bindings {
 
     /// The write side, for `Ledger::start`; make it once.
     pub fn view(&self) -> Box<dyn View> {
-        Box::new(Feed { leases: self.leases.clone() })
+        Box::new(Feed { leases: self.leases.clone(), commons: Commons::default() })
     }
 
     /// Where the neighbour mirror writes, and learns what to ask for.
@@ -161,15 +168,15 @@ impl Bindings {
     fn leased(&self, interface: Option<&str>, ip: IpAddr) -> Result<Option<Arc<Binding>>, Ambiguous> {
         let now = self.clock.wall();
         let slots = self.leases.read(ip);
-        let live = || slots.iter().map(|s| &s.binding).filter(|b| b.expires > now);
+        let live = || slots.iter().filter(|s| s.lease.expires() > now);
         let Some(interface) = interface else { return only(live()) };
-        if let Some(found) = only(live().filter(|b| b.interface == interface))? {
+        if let Some(found) = only(live().filter(|s| s.lease.interface() == interface))? {
             return Ok(Some(found));
         }
         if self.neighbours.segment(Some(interface), ip).is_some() {
             return Ok(None);
         }
-        only(live().filter(|b| b.relay.is_some()))
+        only(live().filter(|s| s.lease.relay().is_some()))
     }
 
     /// PR-5: the answer will go to the neighbour entry's MAC, so a lease of another MAC identifies nobody.
@@ -217,9 +224,9 @@ impl Bindings {
 struct Ambiguous;
 
 /// The only item, if there are not two.
-fn only<'a>(mut found: impl Iterator<Item = &'a Arc<Binding>>) -> Result<Option<Arc<Binding>>, Ambiguous> {
+fn only<'a>(mut found: impl Iterator<Item = &'a Slot>) -> Result<Option<Arc<Binding>>, Ambiguous> {
     match (found.next(), found.next()) {
-        (first, None) => Ok(first.cloned()),
+        (first, None) => Ok(first.map(Slot::binding)),
         _ => Err(Ambiguous),
     }
 }
@@ -245,21 +252,21 @@ fn from_neighbour(ip: IpAddr, station: &Station, neighbours: &Neighbourhood) -> 
     }
 }
 
-fn from_lease(lease: &Lease, generation: u64) -> Binding {
+fn from_lease(lease: Lease, generation: u64) -> Binding {
     Binding {
         ip: lease.ip,
         mac: lease.mac,
-        network: lease.network.clone(),
+        network: lease.network,
         subnet: Some(lease.subnet),
-        interface: lease.interface.clone(),
+        interface: lease.interface,
         relay: lease.relay,
-        client_id: lease.client_id.clone(),
-        hostname: lease.hostname.clone(),
-        vendor_class: lease.vendor_class.clone(),
-        user_class: lease.user_class.clone(),
-        requested: lease.requested.clone(),
-        circuit_id: lease.circuit_id.clone(),
-        remote_id: lease.remote_id.clone(),
+        client_id: lease.client_id,
+        hostname: lease.hostname,
+        vendor_class: lease.vendor_class,
+        user_class: lease.user_class,
+        requested: lease.requested,
+        circuit_id: lease.circuit_id,
+        remote_id: lease.remote_id,
         expires: lease.expires,
         generation,
         source: BindingSource::Lease,
@@ -269,6 +276,7 @@ fn from_lease(lease: &Lease, generation: u64) -> Binding {
 /// The view: its writes are what readers see.
 struct Feed {
     leases: Arc<Buckets<Slot>>,
+    commons: Commons,
 }
 
 impl View for Feed {
@@ -279,7 +287,7 @@ impl View for Feed {
                 Change::LeaseGranted(lease) if lease.delegated.is_some() => {}
                 Change::LeaseGranted(lease) => self.granted(lease, entry.seq),
                 Change::LeaseEnded { network, ip, .. } | Change::Quarantined { network, ip, .. } => {
-                    self.leases.remove(*ip, |slot| slot.binding.network == *network);
+                    self.leases.remove(*ip, |slot| slot.lease.network() == *network);
                 }
                 _ => {}
             }
@@ -290,13 +298,12 @@ impl View for Feed {
 impl Feed {
     /// The generation is the number of the entry that made this client the holder.
     fn granted(&mut self, lease: &Lease, seq: u64) {
-        let same = |slot: &Slot| slot.binding.network == lease.network;
+        let same = |slot: &Slot| slot.lease.network() == lease.network;
         let generation = match self.leases.read(lease.ip).iter().find(|s| same(s)) {
-            Some(slot) if slot.client == lease.client && slot.binding.mac == lease.mac => slot.binding.generation,
+            Some(slot) if slot.lease.is_of(&lease.client) && slot.lease.mac() == lease.mac => slot.generation,
             _ => seq,
         };
-        let binding = Arc::new(from_lease(lease, generation));
-        self.leases.put(lease.ip, Slot { client: lease.client.clone(), binding }, same);
+        self.leases.put(lease.ip, Slot { lease: self.commons.keep(lease), generation }, same);
     }
 }
 

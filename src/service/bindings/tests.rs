@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicI64;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::lease::{Cause, End};
+use crate::domain::lease::{Cause, ClientKey, End};
 use crate::domain::time::Mono;
 
 #[derive(Default)]

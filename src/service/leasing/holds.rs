@@ -97,7 +97,7 @@ impl Core {
         ];
         let reserved = self.book.reservations().find(self.book.policy(), network, traits).and_then(|r| r.ip);
         let known = keys.iter().flat_map(|key| {
-            let lease = self.book.lease_of(network, key).map(|lease| lease.ip);
+            let lease = self.book.address_of(network, key).map(IpAddr::V4);
             lease.into_iter().chain(reserved).map(move |ip| (key, ip))
         });
         let known = known.filter_map(|(key, ip)| if let IpAddr::V4(ip) = ip { Some((key, ip)) } else { None });

@@ -438,7 +438,7 @@ impl Core {
     /// The active lease of an address of either family on a network.
     fn lease(&self, network: &str, ip: IpAddr) -> Option<Arc<Lease>> {
         match ip {
-            IpAddr::V4(ip) => self.book.lease(self.book.policy().by_name(network)?, ip).cloned(),
+            IpAddr::V4(ip) => self.book.lease(self.book.policy().by_name(network)?, ip),
             IpAddr::V6(ip) => self.book6.lease_on(network, ip).cloned(),
         }
     }

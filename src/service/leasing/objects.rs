@@ -44,7 +44,8 @@ impl Leasing {
     /// All active leases of both families, in no order.
     pub fn leases(&self) -> Vec<Arc<Lease>> {
         let core = self.core();
-        core.book.leases().chain(core.book6.leases()).cloned().collect()
+        let v4 = core.book.leases().map(|kept| Arc::new(kept.lease()));
+        v4.chain(core.book6.leases().cloned()).collect()
     }
 
     /// The active lease of an address, or of the prefix that begins with it, on a network.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::arbitrary::{change, kind};
+use super::arbitrary::{change, kind, lease_change};
 use super::*;
 use crate::domain::device::{PhoneConfig, Role, Value};
 
@@ -58,4 +58,20 @@ fn a_value_nested_too_deep_is_refused_before_it_is_written() {
     let deepest = encode(&nested(DEEPEST - 1)).expect("encodes");
     assert_eq!(decode(FORMAT, &deepest), Ok(nested(DEEPEST - 1)));
     assert_eq!(encode(&nested(DEEPEST)), Err(EntryError::TooDeep));
+}
+
+proptest! {
+    /// The short form in which leases are remembered loses nothing of what is stored.
+    #[test]
+    fn a_lease_is_remembered_as_it_was_granted(changes in proptest::collection::vec(lease_change(), 1..20)) {
+        let mut commons = crate::domain::kept::Commons::default();
+        for change in changes {
+            let Change::LeaseGranted(lease) = change else { continue };
+            let kept = commons.keep(&lease);
+            prop_assert_eq!(&kept.lease(), lease.as_ref());
+            prop_assert!(kept.is_of(&lease.client));
+            prop_assert_eq!((kept.client(), kept.mac(), kept.expires()), (lease.client, lease.mac, lease.expires));
+            prop_assert_eq!((kept.network(), kept.interface()), (&*lease.network, &*lease.interface));
+        }
+    }
 }

@@ -8,15 +8,15 @@ impl Book {
     /// policy has no use for the question.
     pub fn leases_of_mac(&self, mac: Mac) -> Vec<(usize, Arc<Lease>)> {
         let held = self.macs.get(&mac).into_iter().flatten();
-        held.filter_map(|(network, ip)| Some((*network, self.lease(*network, *ip)?.clone()))).collect()
+        held.filter_map(|(network, ip)| Some((*network, self.lease(*network, *ip)?))).collect()
     }
 
     fn knows_macs(&self) -> bool {
         self.policy.rules.one_lease_per_mac || !self.policy.rules.leasequery.is_empty()
     }
 
-    pub(super) fn note_mac(&mut self, network: usize, lease: &Lease) {
-        let (Some(mac), IpAddr::V4(ip)) = (lease.mac, lease.ip) else { return };
+    pub(super) fn note_mac(&mut self, network: usize, mac: Option<Mac>, ip: Ipv4Addr) {
+        let Some(mac) = mac else { return };
         if self.knows_macs() {
             let held = self.macs.entry(mac).or_default();
             if !held.contains(&(network, ip)) {
@@ -25,8 +25,8 @@ impl Book {
         }
     }
 
-    pub(super) fn forget_mac(&mut self, network: usize, lease: &Lease) {
-        let (Some(mac), IpAddr::V4(ip)) = (lease.mac, lease.ip) else { return };
+    pub(super) fn forget_mac(&mut self, network: usize, mac: Option<Mac>, ip: Ipv4Addr) {
+        let Some(mac) = mac else { return };
         if let Some(held) = self.macs.get_mut(&mac) {
             held.retain(|place| *place != (network, ip));
             if held.is_empty() {
@@ -38,10 +38,13 @@ impl Book {
     /// Builds the index anew, for another policy.
     pub(super) fn index_macs(&mut self) {
         self.macs.clear();
-        let all: Vec<(usize, Arc<Lease>)> = (self.nets.iter().enumerate())
-            .flat_map(|(n, net)| net.cells.values().filter_map(move |cell| Some((n, cell.lease.clone()?))))
-            .filter(|_| self.knows_macs())
+        if !self.knows_macs() {
+            return;
+        }
+        let mac = |cell: &Cell| cell.lease.as_ref().and_then(Kept::mac);
+        let all: Vec<(usize, Option<Mac>, Ipv4Addr)> = (self.nets.iter().enumerate())
+            .flat_map(|(n, net)| net.cells.iter().map(move |(ip, cell)| (n, mac(cell), *ip)))
             .collect();
-        all.iter().for_each(|(network, lease)| self.note_mac(*network, lease));
+        all.into_iter().for_each(|(network, mac, ip)| self.note_mac(network, mac, ip));
     }
 }

@@ -38,11 +38,32 @@ impl Book {
             self.drop_oldest_offer();
         }
         self.offers.push_back((until, network, ip));
-        let net = &mut self.nets[network];
-        net.clients.entry(client.clone()).or_default().offer = Some(ip);
-        net.cells.entry(ip).or_default().offer = Some((client, until));
+        self.client_mut(network, &client).offer = Some(ip);
+        self.rest_mut(network, ip).offer = Some((client, until));
         self.mark_used(network, ip);
         self.refresh(network, ip);
+    }
+
+    /// The record of a client, made if it is not there.
+    fn client_mut(&mut self, network: usize, client: &ClientKey) -> &mut Client {
+        let print = self.prints.of(client);
+        self.nets[network].clients.entry(print).or_default()
+    }
+
+    /// The record of a client, if it is there.
+    fn known(&mut self, network: usize, client: &ClientKey) -> Option<&mut Client> {
+        let print = self.prints.of(client);
+        self.nets[network].clients.get_mut(&print)
+    }
+
+    /// What few addresses have, made if it is not there.
+    fn rest_mut(&mut self, network: usize, ip: Ipv4Addr) -> &mut Rest {
+        self.nets[network].cells.entry(ip).or_default().rest_mut()
+    }
+
+    /// What this address has of it, if it has any.
+    fn rest(&mut self, network: usize, ip: Ipv4Addr) -> Option<&mut Rest> {
+        self.nets[network].cells.get_mut(&ip)?.rest.as_deref_mut()
     }
 
     fn mark_used(&mut self, network: usize, ip: Ipv4Addr) {
@@ -52,9 +73,9 @@ impl Book {
     }
 
     fn forget_offer(&mut self, network: usize, client: &ClientKey) {
-        let Some(ip) = self.nets[network].clients.get_mut(client).and_then(|c| c.offer.take()) else { return };
-        if let Some(cell) = self.nets[network].cells.get_mut(&ip) {
-            cell.offer = None;
+        let Some(ip) = self.known(network, client).and_then(|c| c.offer.take()) else { return };
+        if let Some(rest) = self.rest(network, ip) {
+            rest.offer = None;
         }
         self.tidy(network, client);
         self.refresh(network, ip);
@@ -62,7 +83,7 @@ impl Book {
 
     fn drop_oldest_offer(&mut self) {
         let Some((until, network, ip)) = self.offers.pop_front() else { return };
-        let offer = self.nets[network].cells.get(&ip).and_then(|cell| cell.offer.clone());
+        let offer = self.cell(network, ip).and_then(|cell| cell.offer().cloned());
         // a repeated DISCOVER has moved the deadline: the later entry counts
         if let Some((client, _)) = offer.filter(|(_, current)| *current == until) {
             self.forget_offer(network, &client);
@@ -98,10 +119,11 @@ impl Book {
 
     /// Removes a client's record that says nothing any more.
     fn tidy(&mut self, network: usize, client: &ClientKey) {
+        let print = self.prints.of(client);
         let clients = &mut self.nets[network].clients;
         let empty = |c: &Client| c.lease.is_none() && c.offer.is_none() && c.past.is_none() && !c.pending;
-        if clients.get(client).is_some_and(empty) {
-            clients.remove(client);
+        if clients.get(&print).is_some_and(empty) {
+            clients.remove(&print);
         }
     }
 
@@ -118,14 +140,14 @@ impl Book {
             };
             let IpAddr::V4(ip) = ip else { continue };
             let network = self.net_of(network);
-            let client = client.or_else(|| self.lease(network, ip).map(|lease| lease.client.clone()));
-            self.nets[network].cells.entry(ip).or_default().pending = true;
+            let client = client.or_else(|| self.kept(network, ip).map(Kept::client));
+            self.rest_mut(network, ip).pending = true;
             self.mark_used(network, ip);
             self.refresh(network, ip);
             let name = self.nets[network].name.clone();
             ticket.addresses.push((name.clone(), ip));
             if let Some(client) = client {
-                self.nets[network].clients.entry(client.clone()).or_default().pending = true;
+                self.client_mut(network, &client).pending = true;
                 ticket.clients.push((name, client));
             }
         }
@@ -136,15 +158,15 @@ impl Book {
     pub fn settle(&mut self, ticket: Ticket) {
         for (name, client) in ticket.clients {
             let network = self.net_of(&name);
-            if let Some(record) = self.nets[network].clients.get_mut(&client) {
+            if let Some(record) = self.known(network, &client) {
                 record.pending = false;
             }
             self.tidy(network, &client);
         }
         for (name, ip) in ticket.addresses {
             let network = self.net_of(&name);
-            if let Some(cell) = self.nets[network].cells.get_mut(&ip) {
-                cell.pending = false;
+            if let Some(rest) = self.rest(network, ip) {
+                rest.pending = false;
             }
             self.refresh(network, ip);
         }
@@ -180,48 +202,48 @@ impl Book {
         let IpAddr::V4(ip) = lease.ip else { return };
         let network = self.net_of(&lease.network);
         self.forget_past(network, ip);
-        if let Some(old) = self.lease(network, ip).cloned() {
-            self.expiries.remove(&(self.deadline(network, ip), network, ip));
-            self.forget_mac(network, &old);
-            if old.client != lease.client {
-                self.clear_lease(network, &old.client, ip);
+        if let Some(old) = self.kept(network, ip).cloned() {
+            self.expiries.remove(&(self.deadline(network, ip), network as u32, ip));
+            self.forget_mac(network, old.mac(), ip);
+            if !old.is_of(&lease.client) {
+                self.clear_lease(network, &old.client(), ip);
             }
         }
-        let net = &mut self.nets[network];
-        let client = net.clients.entry(lease.client.clone()).or_default();
+        let client = self.client_mut(network, &lease.client);
         client.lease = Some(ip);
-        let past = client.past;
-        if let Some(offered) = client.offer.take()
-            && let Some(cell) = net.cells.get_mut(&offered)
+        let (past, offered) = (client.past, client.offer.take());
+        if let Some(offered) = offered
+            && let Some(rest) = self.rest(network, offered)
         {
-            cell.offer = None;
+            rest.offer = None;
             self.refresh(network, offered);
         }
         if let Some(past) = past {
             self.forget_past(network, past);
         }
+        let kept = self.commons.keep(lease);
         let cell = self.nets[network].cells.entry(ip).or_default();
-        cell.lease = Some(Arc::new(lease.clone()));
+        cell.lease = Some(kept);
         cell.heard = at;
         // whatever the wall clock does from here on, the lease lasts as long as it was given for
         cell.deadline = now.until(lease.expires);
         let deadline = cell.deadline;
-        if let Some(until) = cell.quarantine.take() {
+        if let Some(until) = cell.rest.as_mut().and_then(|rest| rest.quarantine.take()) {
             self.quarantines.remove(&(until, network, ip));
         }
         if lease.expires != Wall::NEVER {
-            self.expiries.insert((deadline, network, ip));
+            self.expiries.insert((deadline, network as u32, ip));
         }
-        self.note_mac(network, lease);
+        self.note_mac(network, lease.mac, ip);
         self.refresh(network, ip);
     }
 
     fn deadline(&self, network: usize, ip: Ipv4Addr) -> Mono {
-        self.nets[network].cells.get(&ip).map_or(Mono(0), |cell| cell.deadline)
+        self.cell(network, ip).map_or(Mono(0), |cell| cell.deadline)
     }
 
     fn clear_lease(&mut self, network: usize, client: &ClientKey, ip: Ipv4Addr) {
-        if let Some(record) = self.nets[network].clients.get_mut(client)
+        if let Some(record) = self.known(network, client)
             && record.lease == Some(ip)
         {
             record.lease = None;
@@ -234,13 +256,14 @@ impl Book {
         let Some(cell) = self.nets[network].cells.get_mut(&ip) else { return };
         let Some(lease) = cell.lease.take() else { return };
         let deadline = cell.deadline;
-        self.expiries.remove(&(deadline, network, ip));
-        self.forget_mac(network, &lease);
-        self.clear_lease(network, &lease.client, ip);
+        let client = lease.client();
+        self.expiries.remove(&(deadline, network as u32, ip));
+        self.forget_mac(network, lease.mac(), ip);
+        self.clear_lease(network, &client, ip);
         match end {
             End::Declined { until } => return self.quarantine_at(network, ip, until),
             End::Revoked => {}
-            End::Released | End::Expired => self.remember(network, ip, &lease.client, at),
+            End::Released | End::Expired => self.remember(network, ip, &client, at),
         }
         self.refresh(network, ip);
     }
@@ -251,17 +274,17 @@ impl Book {
             self.forget_past(network, older);
         }
         self.forget_past(network, ip);
-        self.nets[network].cells.entry(ip).or_default().past = Some((at, client.clone()));
-        self.nets[network].clients.entry(client.clone()).or_default().past = Some(ip);
+        self.rest_mut(network, ip).past = Some((at, client.clone()));
+        self.client_mut(network, client).past = Some(ip);
     }
 
     fn forget_past(&mut self, network: usize, ip: Ipv4Addr) {
-        let past = self.nets[network].cells.get_mut(&ip).and_then(|cell| cell.past.take());
+        let past = self.rest(network, ip).and_then(|rest| rest.past.take());
         let Some((ended, client)) = past else { return };
         if let Some(subnet) = self.policy.within(network, ip) {
             self.nets[network].free[subnet].forget(ip, ended);
         }
-        if let Some(record) = self.nets[network].clients.get_mut(&client) {
+        if let Some(record) = self.known(network, &client) {
             record.past = None;
         }
         self.tidy(network, &client);
@@ -274,12 +297,10 @@ impl Book {
     }
 
     fn quarantine_at(&mut self, network: usize, ip: Ipv4Addr, until: Wall) {
-        let cell = self.nets[network].cells.entry(ip).or_default();
-        if let Some((client, _)) = cell.offer.clone() {
+        if let Some((client, _)) = self.cell(network, ip).and_then(|cell| cell.offer().cloned()) {
             self.forget_offer(network, &client);
         }
-        let cell = self.nets[network].cells.entry(ip).or_default();
-        if let Some(older) = cell.quarantine.replace(until) {
+        if let Some(older) = self.rest_mut(network, ip).quarantine.replace(until) {
             self.quarantines.remove(&(older, network, ip));
         }
         self.quarantines.insert((until, network, ip));
@@ -290,8 +311,8 @@ impl Book {
     pub fn sweep_quarantines(&mut self, now: Wall) {
         while let Some((_, network, ip)) = self.quarantines.first().copied().filter(|(until, _, _)| *until <= now) {
             self.quarantines.pop_first();
-            if let Some(cell) = self.nets[network].cells.get_mut(&ip) {
-                cell.quarantine = None;
+            if let Some(rest) = self.rest(network, ip) {
+                rest.quarantine = None;
             }
             self.refresh(network, ip);
         }
@@ -313,14 +334,14 @@ impl Book {
     pub fn expired(&self, now: Mono, limit: usize) -> Vec<Change> {
         let due = self.expiries.iter().take_while(|(deadline, _, _)| *deadline <= now);
         let idle = due.filter(|(_, network, ip)| {
-            let net = &self.nets[*network];
-            let cell = net.cells.get(ip).filter(|cell| !cell.pending);
-            let client = cell.and_then(|cell| net.clients.get(&cell.lease.as_ref()?.client));
+            let network = *network as usize;
+            let idle = self.cell(network, *ip).filter(|cell| !cell.is_pending());
+            let client = idle.and_then(|cell| self.client(network, &cell.lease.as_ref()?.client()));
             client.is_some_and(|client| !client.pending)
         });
         idle.take(limit)
             .map(|(_, network, ip)| Change::LeaseEnded {
-                network: self.nets[*network].name.to_string(),
+                network: self.nets[*network as usize].name.to_string(),
                 ip: IpAddr::V4(*ip),
                 end: End::Expired,
             })
@@ -329,7 +350,7 @@ impl Book {
 
     /// Sets an address aside for a host. The caller has checked that it is available.
     pub fn hold(&mut self, network: usize, ip: Ipv4Addr, hold: Hold) {
-        self.nets[network].cells.entry(ip).or_default().hold = Some(hold);
+        self.rest_mut(network, ip).hold = Some(hold);
         self.held.push((network, ip));
         self.mark_used(network, ip);
         self.refresh(network, ip);
@@ -342,11 +363,11 @@ impl Book {
 
     fn unhold_if(&mut self, over: impl Fn(&Hold) -> bool) {
         for (network, ip) in std::mem::take(&mut self.held) {
-            let Some(cell) = self.nets[network].cells.get_mut(&ip) else { continue };
-            if cell.hold.as_ref().is_some_and(&over) {
-                cell.hold = None;
+            let Some(rest) = self.rest(network, ip) else { continue };
+            if rest.hold.as_ref().is_some_and(&over) {
+                rest.hold = None;
                 self.refresh(network, ip);
-            } else if cell.hold.is_some() {
+            } else if rest.hold.is_some() {
                 self.held.push((network, ip));
             }
         }

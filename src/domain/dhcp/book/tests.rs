@@ -132,14 +132,14 @@ fn take(book: &mut Book, journal: &mut Vec<(Wall, Change)>, step: Step, tick: u6
 }
 
 fn durable(book: &Book) -> Vec<(IpAddr, ClientKey)> {
-    let mut all: Vec<_> = book.leases().map(|lease| (lease.ip, lease.client.clone())).collect();
+    let mut all: Vec<_> = book.leases().map(|kept| (kept.lease().ip, kept.client())).collect();
     all.sort();
     all
 }
 
 fn check(book: &Book) {
     let mut seen = HashSet::new();
-    for lease in book.leases() {
+    for lease in book.leases().map(Kept::lease) {
         assert!(seen.insert(lease.client.clone()), "two addresses for one client");
         assert_eq!(book.lease_of(0, &lease.client).map(|l| l.ip), Some(lease.ip));
     }

@@ -44,10 +44,7 @@ impl Case<'_> {
         if let Some(ip) = self.reserved_ip().filter(|ip| self.grantable(*ip)) {
             return Some(ip);
         }
-        let current = book.lease_of(network, &client).and_then(|lease| match lease.ip {
-            std::net::IpAddr::V4(ip) => Some(ip),
-            std::net::IpAddr::V6(_) => None,
-        });
+        let current = book.address_of(network, &client);
         let known = [current, self.of_same_mac(), book.offer_of(network, &client), book.past_of(network, &client)];
         let wished = self.request.packet.ip(code::REQUESTED_IP);
         let wishes = known.into_iter().chain([wished]).flatten();
@@ -116,8 +113,8 @@ impl Case<'_> {
         let reserved = self.reserved_ip() == Some(ip);
         let same_mac = lease.mac.is_some() && lease.mac == self.request.mac;
         let by_mac = same_mac && (reserved || self.policy.rules.one_lease_per_mac);
-        let by_port = reserved && self.at_port_of(lease);
-        (by_mac || by_port || self.shares(lease))
+        let by_port = reserved && self.at_port_of(&lease);
+        (by_mac || by_port || self.shares(&lease))
             && !book.is_address_pending(network, ip)
             && !book.is_pending(network, &lease.client)
     }

@@ -67,7 +67,7 @@ impl Query<'_> {
 
     fn held_by(&self, client: &ClientKey) -> Vec<(usize, Arc<Lease>)> {
         let networks = 0..self.policy.networks.len();
-        networks.filter_map(|n| Some((n, self.facts.book.lease_of(n, client)?.clone()))).collect()
+        networks.filter_map(|n| Some((n, self.facts.book.lease_of(n, client)?))).collect()
     }
 
     /// RFC 4388 §6.4.2: of several addresses, the one that the client was heard of last.

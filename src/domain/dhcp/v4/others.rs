@@ -43,7 +43,7 @@ impl Case<'_> {
         }
         let ip = self.request.packet.ciaddr();
         let lease = self.facts.book.lease(network, ip).filter(|lease| lease.client == self.client());
-        if !lease.is_some_and(|lease| self.speaks_for(ip, lease)) {
+        if !lease.is_some_and(|lease| self.speaks_for(ip, &lease)) {
             return Decision::silent(Silence::NotOwner);
         }
         let network = self.policy.networks[network].name.clone();

@@ -208,13 +208,14 @@ impl<'a> super::Case<'a> {
     /// True if option 54, where given, means us. RFC 5107 §4: also what a relay had us called when the lease
     /// was granted, for a message that comes without its option 82.
     pub(super) fn names_us(&self, server: Ipv4Addr) -> bool {
-        let lease = self.facts.book.lease_of(self.place.network, &self.client());
-        let info = lease.and_then(|lease| lease.relay_info.as_deref());
-        let stored = info.and_then(|info| relay::address(info, relay::sub::SERVER_ID_OVERRIDE));
+        let stored = || {
+            let lease = self.facts.book.lease_of(self.place.network, &self.client())?;
+            relay::address(lease.relay_info.as_deref()?, relay::sub::SERVER_ID_OVERRIDE)
+        };
         server == self.server_id
-            || stored == Some(server)
             || server == self.request.arrival.local
             || self.policy.subnet(self.place).server_id == Some(server)
             || self.facts.book.is_own(server)
+            || stored() == Some(server)
     }
 }

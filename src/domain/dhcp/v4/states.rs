@@ -114,10 +114,7 @@ impl Case<'_> {
 
     /// The address that this client holds here.
     pub(super) fn bound(&self) -> Option<Ipv4Addr> {
-        match self.facts.book.lease_of(self.place.network, &self.client())?.ip {
-            IpAddr::V4(ip) => Some(ip),
-            IpAddr::V6(_) => None,
-        }
+        self.facts.book.address_of(self.place.network, &self.client())
     }
 
     /// True if the client may keep the address: the policy still gives it, and no other waits for it
@@ -148,9 +145,9 @@ impl Case<'_> {
         let Some(subnet) = self.policy.within(network, ip) else { return Decision::silent(Silence::NoSubnet) };
         let place = Place { network, subnet };
         let current = self.facts.book.lease_of(network, &self.client());
-        let same = current.filter(|lease| lease.ip == IpAddr::V4(ip));
+        let same = current.as_deref().filter(|lease| lease.ip == IpAddr::V4(ip));
         let seconds = self.seconds(ip, place);
-        let lease = self.lease(ip, place, seconds, cause, same.map(|lease| lease.as_ref()));
+        let lease = self.lease(ip, place, seconds, cause, same);
         let left = self.facts.book.left(network, ip, self.now);
         if let Some(kept) = same.filter(|old| self.is_fresh(old, &lease, seconds, left)) {
             return Decision::send(self.ack(ip, place, left, kept.fqdn.as_deref(), rapid));
@@ -161,9 +158,9 @@ impl Case<'_> {
             end: End::Revoked,
         };
         let mut changes = Vec::with_capacity(1);
-        changes.extend(current.filter(|lease| lease.ip != IpAddr::V4(ip)).map(|lease| ended(lease.ip)));
-        let holder = self.facts.book.lease(network, ip);
-        changes.extend(holder.filter(|holder| holder.client != lease.client).map(|_| ended(IpAddr::V4(ip))));
+        changes.extend(current.as_deref().filter(|lease| lease.ip != IpAddr::V4(ip)).map(|lease| ended(lease.ip)));
+        let holder = self.facts.book.kept(network, ip);
+        changes.extend(holder.filter(|holder| !holder.is_of(&lease.client)).map(|_| ended(IpAddr::V4(ip))));
         let reply = self.ack(ip, place, seconds, lease.fqdn.as_deref(), rapid);
         changes.push(Change::LeaseGranted(Box::new(lease)));
         Decision::send(reply).with_change(changes)
