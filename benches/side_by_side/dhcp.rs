@@ -1,111 +1,126 @@
-//! perfdhcp against each server: the most exchanges a second with at most 2.5 % of them lost, and the CPU of one exchange.
+//! DHCPv4 side by side, driven by our own generator ([`crate::storm`]) on a core of its own; perfdhcp beside it shows
+//! that both measure the same.
 //!
-//! perfdhcp plays a relay, with 2,000 clients. It divides by its wait as well, so the rate is computed here: ACKs received
-//! over the period in which it sent.
+//! Nobody answers from a cache of leases (`cache_fraction = 0`, `cache-threshold` 0), nobody probes addresses: each
+//! exchange is decided and written. lanlord syncs before each ACK, dhcpd too; Kea and dnsmasq do not.
 
-use crate::lan::{Lan, SERVER, Server, fresh};
+use crate::lan::{GENERATOR, Lan, SERVER, Server, fresh};
 use crate::report::{Column, Part};
 use crate::stats::cpu_us;
+use crate::storm::{Outcome, Plan};
 use crate::{Bounds, lanlord};
 use anyhow::{Context, Result};
 use std::path::Path;
 
-const CLIENTS: &str = "2000";
-const MAX_LOSS: f64 = 0.025;
-/// perfdhcp itself comes to its end at 5,000 to 6,000 a second on two cores; beyond it a figure would be its own.
-const CEILING: f64 = 8_000.0;
-const FIRST_RATE: f64 = 200.0;
-const STEP: f64 = 1.5;
+/// Rate at which the CPU of one exchange is compared: every server but the slowest bears it.
+const COMMON: f64 = 1_000.0;
 
 type Start = fn(&Lan, &Path) -> Result<Server>;
-const SERVERS: [(&str, Start); 3] = [("lanlord", start_lanlord), ("kea", start_kea), ("dnsmasq", start_dnsmasq)];
-
-/// One turn of perfdhcp.
-struct Turn {
-    completed: f64,
-    loss: f64,
-    ack_delay_ms: f64,
-    cpu_us: f64,
-}
+const SERVERS: [(&str, Start); 5] = [
+    ("lanlord", start_lanlord),
+    ("kea", start_kea),
+    ("dnsmasq", start_dnsmasq),
+    ("dhcpd", start_dhcpd),
+    ("stub", start_stub),
+];
 
 /// Runs the part.
 pub fn run(bounds: &Bounds) -> Result<Part> {
     let wanted: Vec<_> = SERVERS.iter().filter(|(name, _)| bounds.wants(name)).collect();
     let mut part = Part::new(
-        "DHCPv4: perfdhcp, 2,000 clients behind a relay",
+        "DHCPv4: 60,000 clients behind a relay, DISCOVER to ACK",
         &wanted.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
         &[
-            Column::more("exchanges/s, at most 2.5 % lost"),
-            Column::less("CPU of one, µs"),
-            Column::less("REQUEST to ACK, mean ms"),
+            Column::more("exchanges/s, closed loop of 256"),
+            Column::less("CPU of one there, µs"),
+            Column::less("CPU of one at 1,000/s, µs"),
+            Column::less("REQUEST to ACK at half load, p50 ms"),
+            Column::less("p99 ms"),
+            Column::more("renewals/s"),
+            Column::less("lost, %"),
         ],
     );
-    let mut rates = vec![FIRST_RATE; wanted.len()];
     for round in 1..=bounds.rounds {
-        for (i, (name, start)) in wanted.iter().enumerate() {
+        for (name, start) in &wanted {
             eprintln!("dhcp: round {round}, {name}");
-            let (rate, best) = climb(bounds, name, *start, rates[i])?;
-            rates[i] = rate;
-            part.push(name, &[best.completed, best.cpu_us, best.ack_delay_ms]);
+            part.push(name, &turn(bounds, name, *start)?);
         }
+    }
+    part.note("`stub` answers without deciding anything: the ceiling of the wire and the generator.".into());
+    if bounds.wants("perfdhcp") {
+        part.note(calibrate(bounds)?);
     }
     Ok(part)
 }
 
-/// Looks for the highest rate that the server bears, beginning with the one of the round before.
-fn climb(bounds: &Bounds, name: &str, start: Start, first: f64) -> Result<(f64, Turn)> {
+/// One server in one round, on a core of its own: all it can, then the common rate, then half of all it can.
+fn turn(bounds: &Bounds, name: &str, start: Start) -> Result<[f64; 7]> {
     let dir = fresh(&bounds.scratch, &format!("dhcp-{name}"))?;
     let lan = Lan::new("dhcp")?;
     let mut server = start(&lan, &dir)?;
-    let mut rate = first;
-    let mut turn = offer(bounds, &lan, &mut server, rate)?;
-    if turn.loss <= MAX_LOSS {
-        while rate < CEILING {
-            let next = offer(bounds, &lan, &mut server, rate * STEP)?;
-            if next.loss > MAX_LOSS {
-                break;
-            }
-            (rate, turn) = (rate * STEP, next);
-        }
-    } else {
-        while turn.loss > MAX_LOSS && rate > 10.0 {
-            rate /= STEP;
-            turn = offer(bounds, &lan, &mut server, rate)?;
-        }
-    }
-    Ok((rate, turn))
+    let seconds = f64::from(bounds.seconds);
+    let (all, all_cpu) = load(&lan, &mut server, &Plan { seconds, ..Plan::default() })?;
+    let common = Plan { rate: Some(COMMON.min(all.per_second / 2.0)), seconds, ..Plan::default() };
+    let (_, common_cpu) = load(&lan, &mut server, &common)?;
+    let half = Plan { rate: Some(all.per_second / 2.0), seconds, ..Plan::default() };
+    let (half, _) = load(&lan, &mut server, &half)?;
+    let again = Plan { renew: true, clients: 2_000, seconds, ..Plan::default() };
+    let (again, _) = load(&lan, &mut server, &again)?;
+    let lost = all.loss().max(half.loss()) * 100.0;
+    Ok([all.per_second, all_cpu, common_cpu, half.ack_p50_ms, half.ack_p99_ms, again.per_second, lost])
 }
 
-fn offer(bounds: &Bounds, lan: &Lan, server: &mut Server, rate: f64) -> Result<Turn> {
+/// What came of a plan, and the CPU that one exchange took.
+pub fn load(lan: &Lan, server: &mut Server, plan: &Plan) -> Result<(Outcome, f64)> {
     server.alive()?;
     let before = cpu_us(server.pid())?;
-    let rate = format!("{rate:.0}");
-    let seconds = bounds.seconds.to_string();
-    let text = lan.generate(
-        None,
-        &["perfdhcp", "-4", "-l", "eth0", "-r", &rate, "-R", CLIENTS, "-p", &seconds, "-W", "500000", SERVER],
-    )?;
-    let cpu = cpu_us(server.pid())? - before;
-    let turn = parse(&text, f64::from(bounds.seconds), cpu).with_context(|| format!("perfdhcp said: {text}"))?;
-    eprintln!("  {rate}/s offered: {:.0}/s completed, {:.1} % lost", turn.completed, turn.loss * 100.0);
-    Ok(turn)
+    let program = std::env::current_exe()?.to_string_lossy().into_owned();
+    let arguments = plan.arguments();
+    let mut command = vec![program.as_str()];
+    command.extend(arguments.iter().map(String::as_str));
+    let outcome = Outcome::parse(&lan.generate(Some(lan.generator_core()), &command)?)?;
+    let cpu = (cpu_us(server.pid())? - before) / outcome.completed.max(1.0);
+    eprintln!(
+        "  {:?}/s offered: {:.0}/s, {:.2} % lost, {cpu:.1} µs each",
+        plan.rate,
+        outcome.per_second,
+        outcome.loss() * 100.0
+    );
+    Ok((outcome, cpu))
 }
 
-/// The two blocks of perfdhcp's report: DISCOVER-OFFER, then REQUEST-ACK.
-fn parse(text: &str, seconds: f64, cpu: f64) -> Option<Turn> {
+/// The generator beside perfdhcp, at a rate that both bear, against the stub.
+fn calibrate(bounds: &Bounds) -> Result<String> {
+    const RATE: f64 = 2_000.0;
+    let dir = fresh(&bounds.scratch, "dhcp-calibrate")?;
+    let lan = Lan::new("dhcp")?;
+    let mut server = start_stub(&lan, &dir)?;
+    let seconds = bounds.seconds.to_string();
+    let rate = RATE.to_string();
+    let command = ["perfdhcp", "-4", "-l", "eth0", "-r", &rate, "-R", "2000", "-p", &seconds, "-W", "500000", SERVER];
+    let text = lan.generate(Some(lan.generator_core()), &command)?;
+    let (sent, acks, delay) = perfdhcp(&text).with_context(|| format!("perfdhcp said: {text}"))?;
+    let plan = Plan { rate: Some(RATE), clients: 2_000, seconds: f64::from(bounds.seconds), ..Plan::default() };
+    let (ours, _) = load(&lan, &mut server, &plan)?;
+    Ok(format!(
+        "Calibration against the stub at {RATE:.0}/s: perfdhcp {sent:.0} begun, {acks:.0} completed, mean {delay:.2} ms; \
+         our generator {:.0} begun, {:.0} completed, median {:.2} ms.",
+        ours.begun, ours.completed, ours.ack_p50_ms
+    ))
+}
+
+/// Exchanges begun and completed, and the mean delay of an ACK.
+fn perfdhcp(text: &str) -> Option<(f64, f64, f64)> {
     let values = |key: &str| -> Vec<f64> {
         let words = |l: &str| l.strip_prefix(key)?.split_whitespace().next()?.parse().ok();
         text.lines().filter_map(words).collect()
     };
-    let sent = *values("sent packets:").first()?;
     let acks = *values("received packets:").get(1)?;
-    let ack_delay_ms = values("avg delay:").get(1).copied().unwrap_or(f64::NAN);
-    let loss = if sent > 0.0 { 1.0 - acks / sent } else { 1.0 };
-    Some(Turn { completed: acks / seconds, loss, ack_delay_ms, cpu_us: if acks > 0.0 { cpu / acks } else { f64::NAN } })
+    Some((*values("sent packets:").first()?, acks, values("avg delay:").get(1).copied().unwrap_or(f64::NAN)))
 }
 
 fn start_lanlord(lan: &Lan, dir: &Path) -> Result<Server> {
-    lanlord::start(lan, dir, None)
+    lanlord::start(lan, dir, Some(0))
 }
 
 fn start_kea(lan: &Lan, dir: &Path) -> Result<Server> {
@@ -116,12 +131,13 @@ fn start_kea(lan: &Lan, dir: &Path) -> Result<Server> {
   "lease-database": {{"type": "memfile", "persist": true, "name": "{dir}/leases.csv", "lfc-interval": 0}},
   "multi-threading": {{"enable-multi-threading": true, "thread-pool-size": 2, "packet-queue-size": 28}},
   "valid-lifetime": 3600,
+  "cache-threshold": 0.0,
   "subnet4": [{{"subnet": "10.77.0.0/16", "pools": [{{"pool": "10.77.1.0-10.77.250.255"}}]}}],
   "loggers": [{{"name": "kea-dhcp4", "severity": "ERROR", "output_options": [{{"output": "{dir}/kea.log"}}]}}]}}}}"#,
         dir = dir.display()
     );
     std::fs::write(&config, text)?;
-    let server = lan.serve("kea", &dir.join("out.log"), None, &["kea-dhcp4", "-c", &config.to_string_lossy()])?;
+    let server = lan.serve("kea", &dir.join("out.log"), Some(0), &["kea-dhcp4", "-c", &config.to_string_lossy()])?;
     settle(lan, server)
 }
 
@@ -130,7 +146,7 @@ fn start_dnsmasq(lan: &Lan, dir: &Path) -> Result<Server> {
     let server = lan.serve(
         "dnsmasq",
         &dir.join("out.log"),
-        None,
+        Some(0),
         &[
             "dnsmasq",
             "-k",
@@ -149,6 +165,29 @@ fn start_dnsmasq(lan: &Lan, dir: &Path) -> Result<Server> {
         ],
     )?;
     settle(lan, server)
+}
+
+fn start_dhcpd(lan: &Lan, dir: &Path) -> Result<Server> {
+    let at = |name: &str| dir.join(name).to_string_lossy().into_owned();
+    let text = "authoritative;\nping-check false;\ndefault-lease-time 3600;\nmax-lease-time 3600;\n\
+                subnet 10.77.0.0 netmask 255.255.0.0 { range 10.77.1.0 10.77.250.255; }\n";
+    std::fs::write(at("dhcpd.conf"), text)?;
+    std::fs::write(at("dhcpd.leases"), "")?;
+    let (config, leases, pid) = (at("dhcpd.conf"), at("dhcpd.leases"), at("dhcpd.pid"));
+    let command = ["dhcpd", "-4", "-f", "-q", "--no-pid", "-cf", &config, "-lf", &leases, "-pf", &pid, "eth0"];
+    let server = lan.serve("dhcpd", &dir.join("out.log"), Some(0), &command)?;
+    settle(lan, server)
+}
+
+fn start_stub(lan: &Lan, dir: &Path) -> Result<Server> {
+    let program = std::env::current_exe()?.to_string_lossy().into_owned();
+    let server = lan.serve("stub", &dir.join("out.log"), Some(0), &[&program, "stub"])?;
+    settle(lan, server)
+}
+
+/// Address of the server and of the generator, for the generator.
+pub fn addresses() -> (std::net::Ipv4Addr, std::net::Ipv4Addr) {
+    (SERVER.parse().expect("an address"), GENERATOR.parse().expect("an address"))
 }
 
 /// Waits until one exchange comes through.

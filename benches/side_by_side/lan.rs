@@ -57,6 +57,11 @@ impl Lan {
         Ok(Server { name: name.into(), child, log: log.into() })
     }
 
+    /// The core of the generator: not that of the server, if there are two.
+    pub fn generator_core(&self) -> u32 {
+        u32::from(std::thread::available_parallelism().is_ok_and(|n| n.get() > 1))
+    }
+
     /// Runs a generator to its end and returns what it printed. Generators tell of drops by their exit code: it is not judged.
     pub fn generate(&self, core: Option<u32>, command: &[&str]) -> Result<String> {
         let mut all = vec!["netns", "exec", self.generator.as_str()];

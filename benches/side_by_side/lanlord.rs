@@ -44,6 +44,7 @@ pool = ["10.77.1.0-10.77.250.255"]
 router = "10.77.0.1"
 [dhcp4]
 enabled = true
+cache_fraction = 0.0
 [dns]
 zones = "{}"
 "#,

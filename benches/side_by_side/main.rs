@@ -12,6 +12,7 @@ mod lan;
 mod lanlord;
 mod report;
 mod stats;
+mod storm;
 
 use anyhow::{Context, Result};
 use std::path::PathBuf;
@@ -58,6 +59,11 @@ fn number(name: &str, default: u32) -> Result<u32> {
 }
 
 fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (server, own) = dhcp::addresses();
+    if let Some(done) = storm::dispatch(&arguments, server, own) {
+        return done;
+    }
     let bounds = Bounds::from_environment()?;
     let parts = std::env::var("PARTS").ok();
     let mut report = report::Report::new(&bounds);
