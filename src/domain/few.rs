@@ -1,18 +1,13 @@
 //! A list that nearly always has one item: no allocation until there are two.
 
 /// The list, in the order in which items came.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Few<T> {
+    #[default]
     None,
     One(T),
     /// Boxed, so that a list is no larger than its one item needs.
     Many(Box<Vec<T>>),
-}
-
-impl<T> Default for Few<T> {
-    fn default() -> Few<T> {
-        Few::None
-    }
 }
 
 impl<T> Few<T> {
