@@ -277,8 +277,7 @@ impl Book {
 
     /// When the last lease of an address ended, while that is remembered.
     pub fn left_at(&self, network: usize, ip: Ipv4Addr) -> Option<Wall> {
-        let cell = self.nets.get(network)?.cells.get(&ip)?;
-        cell.past.as_ref().map(|(ended, _)| *ended)
+        self.cell(network, ip)?.past().map(|(ended, _)| *ended)
     }
 
     /// True while a change of this client is being committed.
