@@ -34,6 +34,8 @@ mod api;
 mod board;
 /// DHCPv6.
 mod dhcp6;
+/// Leases of another server, into the state of a daemon that is stopped.
+pub mod import;
 /// Our own addresses, and who hears of them.
 mod own;
 /// Signals, service manager, watchdog.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use lanlord::app::{self, AppError, Options};
 use lanlord::cli::{self, Cli, Command, Exit, Failure};
+use lanlord::clock::{self, Clock as _};
 use lanlord::config;
 use tracing_subscriber::EnvFilter;
 
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
     let socket = cli.connection.socket.clone();
     let done = match cli.command {
         Command::Serve(arguments) => serve(arguments, socket),
+        Command::Import(arguments) => import(&arguments, &cli.connection),
         _ => cli::run(cli),
     };
     match done {
@@ -44,6 +46,24 @@ fn serve(arguments: cli::Serve, socket: Option<PathBuf>) -> Result<(), Failure> 
     let ended = runtime.block_on(app::serve(options, config));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     ended.map_err(failed)
+}
+
+/// AP-302: 0 nothing refused, 1 something refused, 2 unreadable; 7 if the state folder cannot be used.
+fn import(arguments: &cli::Import, to: &cli::Connection) -> Result<(), Failure> {
+    let now = clock::System.wall();
+    let mut imported = arguments.read(now.0.div_euclid(1000))?;
+    if let Some(state) = &arguments.state {
+        let config = config::load(&arguments.config).map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| Failure::new(Exit::Failed, format!("no runtime: {e}")))?;
+        let done = runtime.block_on(app::import::into_state(state, &config, &mut imported, now));
+        done.map_err(|error| {
+            let exit = if matches!(error, AppError::State(_)) { Exit::State } else { Exit::Failed };
+            Failure::new(exit, error.to_string())
+        })?;
+    }
+    arguments.apply(&mut imported, to)?;
+    arguments.tell(&imported, to.json)
 }
 
 /// Standard error; `RUST_LOG` is before the configuration. The service manager adds the time.

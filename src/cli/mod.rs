@@ -21,6 +21,8 @@ mod event;
 pub mod exit;
 /// `host`.
 mod host;
+/// `import`.
+pub mod import;
 /// `lease`.
 mod lease;
 /// What commands print.
@@ -32,9 +34,10 @@ mod status;
 /// `token`.
 mod token;
 
-use client::Connection;
+pub use client::Connection;
 
 pub use exit::{Exit, Failure};
+pub use import::Import;
 
 /// The lord of the LAN's leases: DHCP, phone provisioning, DNS and the CLAWS event bus in one daemon.
 #[derive(Debug, Parser)]
@@ -55,6 +58,8 @@ pub enum Command {
     Check(check::Check),
     /// Tell what would be learned from a request of a phone; needs no daemon
     Classify(classify::Classify),
+    /// Take over the configuration and the leases of another DHCP server
+    Import(import::Import),
     /// Who holds which address
     #[command(subcommand)]
     Lease(lease::Lease),
@@ -95,6 +100,7 @@ pub struct Serve {
 pub fn run(cli: Cli) -> Result<(), Failure> {
     let to = cli.connection;
     match cli.command {
+        Command::Import(_) => Err(Failure::new(Exit::Usage, "`import` is run by whoever knows the time")),
         Command::Serve(_) => Err(Failure::new(Exit::Usage, "`serve` is run by the daemon itself")),
         Command::Check(check) => check.run(),
         Command::Classify(classify) => classify.run(to.json),

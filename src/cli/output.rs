@@ -23,6 +23,11 @@ pub fn warning(text: &str) -> Result<(), Failure> {
     writeln!(io::stderr().lock(), "warning: {text}").map_err(|e| Failure::new(Exit::Failed, e.to_string()))
 }
 
+/// Prints to standard error, where everything goes that is no data (AP-304).
+pub fn aside(text: &str) {
+    eprintln!("{}", text.trim_end());
+}
+
 /// Prints an answer as JSON.
 pub fn json(value: &Value) -> Result<(), Failure> {
     line(&serde_json::to_string_pretty(value).unwrap_or_else(|_| value.to_string()))

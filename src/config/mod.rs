@@ -16,6 +16,8 @@ mod classes;
 pub mod claws;
 /// DHCPv6: its section, and what IPv6 subnets say to it.
 pub mod dhcp6;
+/// Configurations of other DHCP servers.
+pub mod import;
 /// The registry of keys.
 pub mod keys;
 /// Networks, subnets, pools.

@@ -9,6 +9,8 @@ pub mod book;
 pub mod classes;
 /// Options that the configuration defines.
 pub mod definitions;
+/// Leases of another server.
+pub mod carry;
 /// The registry of options.
 pub mod options;
 /// What the configuration says: networks, subnets, pools, options, recipes.

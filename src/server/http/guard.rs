@@ -22,6 +22,8 @@ use crate::service::access::{Access, BUS, Credential, Peer};
 
 /// Octets of a request's body.
 pub const BODY: usize = 1 << 20;
+/// Bytes of an import: what one commit holds (RL limits table: 32 MiB).
+pub const IMPORT: usize = 32 << 20;
 /// Time for a body.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
@@ -125,11 +127,12 @@ fn check_origin(method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
 /// Takes the body in, so that no handler ever waits for a slow or endless one.
 async fn buffered(request: Request) -> Result<Request, Problem> {
     let (parts, body) = request.into_parts();
-    let collected = tokio::time::timeout(BODY_TIME, Limited::new(body, BODY).collect()).await;
+    let limit = if parts.uri.path() == "/api/v1/import" { IMPORT } else { BODY };
+    let collected = tokio::time::timeout(BODY_TIME, Limited::new(body, limit).collect()).await;
     match collected {
         Ok(Ok(bytes)) => Ok(Request::from_parts(parts, Body::from(bytes.to_bytes()))),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let detail = format!("a body has at most {BODY} bytes");
+            let detail = format!("a body has at most {limit} bytes");
             Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail))
         }
         Ok(Err(_)) => Err(Problem::bad("the body ended early")),

@@ -43,12 +43,15 @@ mod release;
 mod routes;
 /// DHCPv6: the way in, and what is its own on the way out.
 mod v6;
+/// Reservations and leases of another server.
+mod takeover;
 
 pub use counters::Counters;
 pub use holds::{Held, HoldError};
 pub use objects::{Conflict, ObjectError};
 pub use probing::{Probe, Question, Sighting};
 pub use routes::{PrefixRoute, RouteError, Routes};
+pub use takeover::{TakenOver, Verdict};
 
 /// Replies that may wait for the shell.
 const REPLIES: usize = 4096;

@@ -128,7 +128,7 @@ impl Leasing {
         (!reserve::selects(reservation, traits)).then(|| lease.clone())
     }
 
-    fn judge(&self, new: &Reservation) -> Result<(), ObjectError> {
+    pub(super) fn judge(&self, new: &Reservation) -> Result<(), ObjectError> {
         if new.keys.is_empty() {
             return Err(ObjectError::Invalid("a reservation needs a MAC, client or circuit identifier".to_owned()));
         }
@@ -153,6 +153,11 @@ impl Leasing {
             }
         }
         Ok(())
+    }
+
+    /// What two reservations cannot both have, in words.
+    pub(super) fn rival(&self, old: &Reservation, new: &Reservation) -> Option<String> {
+        rivalry(self.core().book.policy(), old, new)
     }
 
     /// Removes a reservation that a user made.

@@ -36,6 +36,8 @@ mod dns;
 mod events;
 /// `/api/v1/hosts`.
 mod hosts;
+/// `POST /api/v1/import`.
+mod import;
 /// `/api/v1/leases`.
 mod leases;
 /// The status page.
@@ -75,6 +77,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .merge(noun("event", events::routes()))
         .merge(noun("lease", leases::routes()))
         .merge(noun("reservation", reservations::routes()))
+        .merge(noun("reservation", import::routes()))
         .merge(noun("device", devices::routes()))
         .merge(noun("config", devices::configs()))
         .merge(noun("provisioning", devices::provisioning()))

@@ -88,8 +88,8 @@ impl From<&Reservation> for Item {
 /// As sent.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
-    network: Option<String>,
+pub(super) struct Wanted {
+    pub network: Option<String>,
     mac: Option<String>,
     /// Hexadecimal digits.
     client_id: Option<String>,
@@ -107,7 +107,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn understand(self, id: Option<String>, who: &str) -> Result<Reservation, Problem> {
+    pub(super) fn understand(self, id: Option<String>, who: &str) -> Result<Reservation, Problem> {
         let keys = self.keys()?;
         let parse_ip = |text: &String| {
             text.parse::<IpAddr>().map_err(|_| Problem::field("/ip", format!("`{text}` is no IP address")))

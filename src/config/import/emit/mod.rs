@@ -1,0 +1,190 @@
+//! A model as our TOML: complete, with which the daemon starts at once. Owns the spelling; refuses, in the
+//! report, what has none.
+
+use std::fmt::Write as _;
+
+use super::model::{Class, Family, Key, Model, Opt, Reservation, Scope, Times};
+use super::report::Report;
+use super::source::Place;
+
+/// Networks, subnets, pools.
+mod networks;
+/// Values.
+pub mod text;
+
+use text::{list, quoted, time};
+
+/// A text that grows, and what could not be put into it.
+struct Writer<'a> {
+    out: String,
+    report: &'a mut Report,
+    model: &'a Model,
+}
+
+/// The whole configuration.
+pub fn toml(model: &Model, report: &mut Report) -> String {
+    let mut writer = Writer { out: String::new(), report, model };
+    writer.top();
+    for class in &model.classes {
+        writer.class(class);
+    }
+    for network in &model.networks {
+        writer.network(network);
+    }
+    for host in &model.reservations {
+        writer.reservation("reservation", host);
+    }
+    writer.out
+}
+
+impl Writer<'_> {
+    fn line(&mut self, key: &str, value: impl AsRef<str>) {
+        let _ = writeln!(self.out, "{key} = {}", value.as_ref());
+    }
+
+    fn heading(&mut self, heading: &str, place: &Place) {
+        let _ = writeln!(self.out, "\n# {place}\n[[{heading}]]");
+    }
+
+    fn top(&mut self) {
+        let model = self.model;
+        let _ = writeln!(self.out, "# Made by `lanlord import`. Lines of the source stand beside each object.");
+        if let Some(domain) = &model.domain {
+            let _ = writeln!(self.out, "\n[server]");
+            self.line("domain", quoted(domain));
+        }
+        let _ = writeln!(self.out, "\n[dhcp4]");
+        self.line("enabled", model.v4.to_string());
+        if model.v4 {
+            self.knobs();
+            self.times(&model.global.times);
+            self.options("options", &model.global, Family::V4);
+        }
+        if model.v6 {
+            let _ = writeln!(self.out, "\n[dhcp6]");
+            self.line("enabled", "true");
+            self.options("options", &model.global, Family::V6);
+        }
+        if model.dns.enabled {
+            let _ = writeln!(self.out, "\n[dns]");
+            if let Some(port) = model.dns.port {
+                self.line("port", port.to_string());
+            }
+            if !model.dns.listen.is_empty() {
+                self.line("listen", list(&model.dns.listen));
+            }
+            if !model.dns.forward.is_empty() {
+                self.line("forward", list(&model.dns.forward));
+            }
+        }
+    }
+
+    fn knobs(&mut self) {
+        let (model, knobs) = (self.model, &self.model.knobs);
+        self.line("authoritative", model.global.authoritative.unwrap_or(false).to_string());
+        let flags = [("rapid_commit", knobs.rapid_commit), ("echo_client_id", knobs.echo_client_id)];
+        for (key, flag) in flags {
+            if let Some(flag) = flag {
+                self.line(key, flag.to_string());
+            }
+        }
+        if let Some(seconds) = knobs.quarantine {
+            self.line("quarantine", time(seconds));
+        }
+    }
+
+    fn times(&mut self, times: &Times) {
+        for (key, seconds) in
+            [("lease_time", times.default), ("min_lease_time", times.min), ("max_lease_time", times.max)]
+        {
+            if let Some(seconds) = seconds {
+                self.line(key, time(seconds));
+            }
+        }
+    }
+
+    /// `options = { .. }` of one family, if there are any.
+    fn options(&mut self, key: &str, scope: &Scope, family: Family) {
+        let own: Vec<&Opt> = scope.options.iter().filter(|option| option.family == family).collect();
+        let mut pairs = Vec::new();
+        for option in own {
+            match text::option(option, &self.model.definitions) {
+                Ok((name, value)) => pairs.push(format!("{name} = {}", quoted(&value))),
+                Err(why) => {
+                    let what = format!("option {}", option.code);
+                    self.report.refused(&option.place, what, why, "set what the clients need in another way");
+                }
+            }
+        }
+        if !pairs.is_empty() {
+            self.line(key, format!("{{ {} }}", pairs.join(", ")));
+        }
+    }
+
+    /// Boot fields, as every level has them.
+    fn boot(&mut self, scope: &Scope) {
+        if let Some(ip) = scope.next_server {
+            self.line("next_server", quoted(&ip.to_string()));
+        }
+        if let Some(file) = &scope.boot_file {
+            self.line("boot_file", quoted(file));
+        }
+        if let Some(name) = &scope.server_name {
+            self.line("server_name", quoted(name));
+        }
+    }
+
+    fn class(&mut self, class: &Class) {
+        self.heading("class", &class.place);
+        self.line("name", quoted(&class.name));
+        if let Some(test) = &class.test {
+            self.line("test", quoted(&test.spelled()));
+        }
+        self.boot(&class.scope);
+        if let Some(seconds) = class.scope.times.default {
+            self.line("lease_time", time(seconds));
+        }
+        self.options("options", &class.scope, Family::V4);
+    }
+
+    fn reservation(&mut self, heading: &str, host: &Reservation) {
+        self.heading(heading, &host.place);
+        let mut macs = Vec::new();
+        for key in &host.keys {
+            match key {
+                Key::Mac(mac) => macs.push(mac.to_string()),
+                Key::ClientId(id) => self.line("client_id", quoted(&crate::domain::hex::write(id))),
+                Key::Duid(id) => self.line("duid", quoted(&crate::domain::hex::write(id))),
+                Key::Circuit(id) => self.line("circuit_id", quoted(&format!("0x{}", crate::domain::hex::write(id)))),
+                Key::Remote(id) => self.line("remote_id", quoted(&format!("0x{}", crate::domain::hex::write(id)))),
+                Key::Test(test) => self.line("test", quoted(&test.spelled())),
+            }
+        }
+        match &macs[..] {
+            [] => {}
+            [one] => self.line("mac", quoted(one)),
+            several => self.line("mac", list(several)),
+        }
+        if let Some(ip) = host.ips.iter().find(|ip| ip.is_ipv4()) {
+            self.line("ip", quoted(&ip.to_string()));
+        }
+        let six: Vec<_> = host.ips.iter().filter(|ip| ip.is_ipv6()).collect();
+        if !six.is_empty() {
+            self.line("ip6", list(six));
+        }
+        if let Some(prefix) = host.prefixes.first() {
+            self.line("prefix6", quoted(&prefix.to_string()));
+        }
+        if let Some(name) = &host.name {
+            self.line("name", quoted(name));
+        }
+        if !host.classes.is_empty() {
+            self.line("class", list(&host.classes));
+        }
+        self.boot(&host.scope);
+        if let Some(seconds) = host.scope.times.default {
+            self.line("lease_time", time(seconds));
+        }
+        self.options("options", &host.scope, Family::V4);
+    }
+}

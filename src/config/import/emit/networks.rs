@@ -1,0 +1,141 @@
+//! Networks with their subnets and pools as TOML.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::super::model::{Family, Network, Pool, Scope, Subnet};
+use super::Writer;
+use super::text::{list, quoted, time};
+
+impl Writer<'_> {
+    pub fn network(&mut self, network: &Network) {
+        let (four, six): (Vec<&Subnet>, Vec<&Subnet>) = network.subnets.iter().partition(|s| s.prefix.addr().is_ipv4());
+        self.heading("network", &network.place);
+        self.line("name", quoted(&network.name));
+        if let Some(interface) = &network.interface {
+            self.line("interface", quoted(interface));
+        }
+        if !network.relays.is_empty() {
+            self.line("relays", list(&network.relays));
+        }
+        if network.by_mac {
+            self.line("identify", quoted("mac"));
+        }
+        if let Some(flag) = network.scope.authoritative.filter(|_| !four.is_empty()) {
+            self.line("authoritative", flag.to_string());
+        }
+        let mut scope = network.scope.clone();
+        self.domain(&mut scope);
+        if !network.guard.is_empty() {
+            self.line("class", list(&network.guard));
+        }
+        self.options("options", &scope, Family::V4);
+        for subnet in four.into_iter().chain(six) {
+            self.subnet(subnet, &scope);
+        }
+        for host in &network.reservations {
+            self.reservation("network.reservation", host);
+        }
+    }
+
+    /// A domain that is not everybody's is the network's.
+    fn domain(&mut self, scope: &mut Scope) {
+        let Some(option) = scope.option(Family::V4, 15) else { return };
+        if let Some(name) =
+            String::from_utf8(option.wire.clone()).ok().filter(|name| super::super::settle::is_domain(name))
+        {
+            if self.model.domain.as_ref() != Some(&name) {
+                self.line("domain", quoted(&name));
+            }
+            scope.options.retain(|o| (o.family, o.code) != (Family::V4, 15));
+        }
+    }
+
+    fn subnet(&mut self, subnet: &Subnet, above: &Scope) {
+        let six = subnet.prefix.addr().is_ipv6();
+        self.heading("network.subnet", &subnet.place);
+        self.line("prefix", quoted(&subnet.prefix.to_string()));
+        let plain = |pool: &&Pool| pool.guard.is_empty() && pool.scope.is_empty();
+        let short: Vec<String> = subnet.pools.iter().filter(plain).map(range).collect();
+        if !short.is_empty() {
+            self.line("pool", list(&short));
+        }
+        if !subnet.guard.is_empty() {
+            self.line("class", list(&subnet.guard));
+        }
+        let mut scope = subnet.scope.clone();
+        if six {
+            self.six(subnet);
+        } else {
+            self.four(subnet, &mut scope, above);
+        }
+        for pool in subnet.pools.iter().filter(|pool| !plain(pool)) {
+            self.pool(pool);
+        }
+        for class in &subnet.for_class {
+            self.heading("network.subnet.class_options", &subnet.place);
+            self.line("class", quoted(&class.class));
+            self.boot(&class.scope);
+            self.options("options", &class.scope, Family::V4);
+        }
+    }
+
+    fn four(&mut self, subnet: &Subnet, scope: &mut Scope, above: &Scope) {
+        // what only a subnet can say is said by each subnet
+        scope.next_server = scope.next_server.or(above.next_server).or(self.model.global.next_server);
+        scope.boot_file =
+            scope.boot_file.take().or_else(|| above.boot_file.clone()).or_else(|| self.model.global.boot_file.clone());
+        scope.server_name = scope
+            .server_name
+            .take()
+            .or_else(|| above.server_name.clone())
+            .or_else(|| self.model.global.server_name.clone());
+        if scope.times.default.is_none() {
+            scope.times = above.times;
+        }
+        let router = scope
+            .option(Family::V4, 3)
+            .and_then(|option| <[u8; 4]>::try_from(&option.wire[..]).ok())
+            .map(Ipv4Addr::from);
+        if let Some(router) = router.filter(|ip| subnet.prefix.contains(&IpAddr::V4(*ip))) {
+            self.line("router", quoted(&router.to_string()));
+            scope.options.retain(|o| (o.family, o.code) != (Family::V4, 3));
+        }
+        if let Some(seconds) = scope.times.default {
+            self.line("lease_time", time(seconds));
+        }
+        let relays: Vec<String> = subnet.relays.iter().filter(|ip| ip.is_ipv4()).map(ToString::to_string).collect();
+        if !relays.is_empty() {
+            self.line("relays", list(relays));
+        }
+        self.boot(scope);
+        self.options("options", scope, Family::V4);
+    }
+
+    fn six(&mut self, subnet: &Subnet) {
+        if !subnet.delegate.is_empty() {
+            let each = subnet
+                .delegate
+                .iter()
+                .map(|d| format!("{{ prefix = {}, length = {} }}", quoted(&d.prefix.to_string()), d.length));
+            let each: Vec<String> = each.collect();
+            self.line("delegate", format!("[{}]", each.join(", ")));
+        }
+        self.options("options", &subnet.scope, Family::V6);
+    }
+
+    fn pool(&mut self, pool: &Pool) {
+        self.heading("network.subnet.pools", &pool.place);
+        self.line("range", quoted(&range(pool)));
+        if !pool.guard.is_empty() {
+            self.line("class", list(&pool.guard));
+        }
+        if let Some(seconds) = pool.scope.times.default {
+            self.line("lease_time", time(seconds));
+        }
+        self.options("options", &pool.scope, Family::V4);
+    }
+}
+
+fn range(pool: &Pool) -> String {
+    if pool.first == pool.last { pool.first.to_string() } else { format!("{}-{}", pool.first, pool.last) }
+}
