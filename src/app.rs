@@ -107,7 +107,8 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(System);
         let background = CancellationToken::new();
         let links = net::links::watch(background.clone()).await.map_err(|e| AppError::Failed(e.to_string()))?;
-        let store::Opened { port, recovered, history } = store::open(&options.state, "local").await?;
+        let store::Opened { mut port, recovered, history } = store::open(&options.state, "local").await?;
+        port.keep_history(config.log.lease_history);
         let ground = Ground {
             config: &config,
             state: &options.state,
@@ -212,13 +213,16 @@ fn publish_metrics(ledger: &Ledger, services: &Services, resolvers: Arc<Counters
         samples.put("lanlord_ledger_queue", &[], ledger.depth() as f64);
         samples.put("lanlord_ledger_seq", &[], ledger.head() as f64);
         samples.put("lanlord_devices", &[], services.devices.count() as f64);
-        for usage in services.leasing.usage() {
-            let subnet = usage.subnet.to_string();
+        for pool in services.leasing.pools() {
+            let subnet = pool.subnet.to_string();
             let mut put = |state, value: usize| {
                 samples.put("lanlord_dhcp_pool_addresses", &[("subnet", &subnet), ("state", state)], value as f64);
             };
-            put("free", usage.free);
-            put("taken", usage.size.saturating_sub(usage.free));
+            put("free", pool.free);
+            put("leased", pool.leased);
+            put("reserved", pool.reserved);
+            put("offered", pool.offered);
+            put("quarantined", pool.quarantined);
         }
         for usage in services.leasing.usage6() {
             let subnet = usage.subnet.to_string();
@@ -228,6 +232,10 @@ fn publish_metrics(ledger: &Ledger, services: &Services, resolvers: Arc<Counters
             put("leased", usage.leased as f64);
             put("delegated", usage.delegated as f64);
         }
+        for (name, histogram) in services.leasing.durations() {
+            samples.histogram(name, histogram);
+        }
+        process::usage(samples);
         samples.rendered(services.bindings.counters());
         samples.rendered(services.leasing.counters());
         samples.rendered(services.naming.counters());

@@ -11,6 +11,10 @@ pub trait Clock: Send + Sync + 'static {
     fn wall(&self) -> Wall;
     /// Time since an arbitrary origin. Never goes back.
     fn mono(&self) -> Mono;
+    /// Microseconds since an arbitrary origin of its own, for measuring how long something takes.
+    fn micros(&self) -> u64 {
+        self.mono().0.saturating_mul(1_000)
+    }
 }
 
 /// The clocks of the operating system.
@@ -26,10 +30,18 @@ impl Clock for System {
         }
     }
 
-    #[allow(clippy::disallowed_methods)]
     fn mono(&self) -> Mono {
-        static ORIGIN: OnceLock<Instant> = OnceLock::new();
-        let origin = *ORIGIN.get_or_init(Instant::now);
-        Mono(u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+        Mono(u64::try_from(up().as_millis()).unwrap_or(u64::MAX))
     }
+
+    fn micros(&self) -> u64 {
+        u64::try_from(up().as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Time since the clock was first looked at.
+#[allow(clippy::disallowed_methods)] // the one place that may
+fn up() -> std::time::Duration {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    ORIGIN.get_or_init(Instant::now).elapsed()
 }

@@ -54,9 +54,47 @@ pub fn clear_sources() {
 /// Name, labels and value of a counter that a part keeps by itself.
 pub type Counted = (&'static str, Vec<(&'static str, &'static str)>, u64);
 
+/// Upper bounds of a histogram's buckets, in microseconds; whatever is longer is in the last.
+const BOUNDS: [u64; 14] =
+    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 5_000_000];
+
+/// How long something takes, as a distribution. Adding to it costs two atomic additions.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    micros: AtomicU64,
+}
+
+impl Histogram {
+    /// One more that took so many microseconds.
+    pub fn observe(&self, micros: u64) {
+        let at = BOUNDS.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS.len());
+        self.buckets[at].fetch_add(1, Ordering::Relaxed);
+        self.micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// In seconds, as Prometheus has it: buckets count what is below them, too.
+    fn write(&self, name: &str, out: &mut String) {
+        let _ = writeln!(out, "# TYPE {name} histogram");
+        let mut below = 0;
+        for (at, bucket) in self.buckets.iter().enumerate() {
+            below += bucket.load(Ordering::Relaxed);
+            #[allow(clippy::cast_precision_loss)]
+            let bound = BOUNDS.get(at).map_or("+Inf".to_owned(), |micros| (*micros as f64 / 1e6).to_string());
+            let _ = writeln!(out, "{name}_bucket{{le=\"{bound}\"}} {below}");
+        }
+        #[allow(clippy::cast_precision_loss)]
+        let sum = self.micros.load(Ordering::Relaxed) as f64 / 1e6;
+        let _ = writeln!(out, "{name}_sum {sum}\n{name}_count {below}");
+    }
+}
+
 /// Values collected for one answer.
 #[derive(Debug, Default)]
-pub struct Samples(BTreeMap<Series2, f64>);
+pub struct Samples {
+    values: BTreeMap<Series2, f64>,
+    histograms: BTreeMap<&'static str, String>,
+}
 
 type Series2 = (String, Vec<(String, String)>);
 
@@ -64,7 +102,14 @@ impl Samples {
     /// One value; a name that ends in `_total` is a counter, any other a gauge.
     pub fn put(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
         let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        self.0.insert((name.to_owned(), labels), value);
+        self.values.insert((name.to_owned(), labels), value);
+    }
+
+    /// A distribution; its name ends in `_seconds`.
+    pub fn histogram(&mut self, name: &'static str, histogram: &Histogram) {
+        let mut text = String::new();
+        histogram.write(name, &mut text);
+        self.histograms.insert(name, text);
     }
 
     /// Counters that a part keeps by itself; those of several parts add up.
@@ -73,7 +118,7 @@ impl Samples {
             #[allow(clippy::cast_precision_loss)]
             let value = value as f64;
             let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-            *self.0.entry((name.to_owned(), labels)).or_default() += value;
+            *self.values.entry((name.to_owned(), labels)).or_default() += value;
         }
     }
 }
@@ -94,7 +139,7 @@ pub fn render() -> String {
 
 fn write(samples: &Samples) -> String {
     let (mut out, mut last) = (String::new(), "");
-    for ((name, labels), value) in &samples.0 {
+    for ((name, labels), value) in &samples.values {
         if name != last {
             let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
             let _ = writeln!(out, "# TYPE {name} {kind}");
@@ -104,6 +149,7 @@ fn write(samples: &Samples) -> String {
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
         let _ = writeln!(out, "{name}{labels} {value}");
     }
+    samples.histograms.values().for_each(|text| out.push_str(text));
     out
 }
 
@@ -114,6 +160,22 @@ fn escape(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_histogram_counts_upwards_in_seconds() {
+        let took = Histogram::default();
+        [90, 900, 900, 9_000_000].into_iter().for_each(|micros| took.observe(micros));
+        let mut samples = Samples::default();
+        samples.histogram("lanlord_test_duration_seconds", &took);
+        let text = write(&samples);
+        assert!(text.starts_with("# TYPE lanlord_test_duration_seconds histogram\n"), "{text}");
+        for line in
+            ["_bucket{le=\"0.0001\"} 1", "_bucket{le=\"0.001\"} 3", "_bucket{le=\"5\"} 3", "_bucket{le=\"+Inf\"} 4"]
+        {
+            assert!(text.contains(&format!("lanlord_test_duration_seconds{line}\n")), "{line}: {text}");
+        }
+        assert!(text.ends_with("_sum 9.00189\nlanlord_test_duration_seconds_count 4\n"), "{text}");
+    }
 
     #[test]
     fn counters_and_sources_are_rendered_with_their_type() {

@@ -7,6 +7,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::Samples;
 use crate::service::health::{Health, State};
 
 /// How long parts may take to say how they are before we call ourselves ready.
@@ -92,5 +93,30 @@ pub(super) fn alive() {
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "the service manager does not listen");
+    }
+}
+
+/// What the process uses, under the names that all Prometheus clients use. A figure that the kernel does not
+/// tell is left out.
+pub(super) fn usage(samples: &mut Samples) {
+    let lines = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kib =
+        |key: &str| lines.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok());
+    for (name, key) in [("process_resident_memory_bytes", "VmRSS:"), ("process_virtual_memory_bytes", "VmSize:")] {
+        if let Some(kib) = kib(key) {
+            let kib: f64 = kib;
+            samples.put(name, &[], kib * 1024.0);
+        }
+    }
+    if let Ok(used) = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF) {
+        #[allow(clippy::cast_precision_loss)]
+        let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+        samples.put("process_cpu_seconds_total", &[], seconds(used.user_time()) + seconds(used.system_time()));
+    }
+    if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
+        samples.put("process_open_fds", &[], open.count() as f64);
+    }
+    if let Ok((most, _)) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE) {
+        samples.put("process_max_fds", &[], most as f64);
     }
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use super::exit::{Exit, Failure};
 use super::output;
 use crate::config::{self, Config};
+use crate::domain::dhcp::review::review;
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
@@ -17,10 +18,13 @@ pub struct Check {
 }
 
 impl Check {
-    /// One line about what a good file holds, and exit code 0.
+    /// One line about what a good file holds, and exit code 0; what is odd about it goes to standard error.
     pub fn run(self) -> Result<(), Failure> {
         let config = config::load(&self.file).map_err(|problems| Failure::new(Exit::Usage, problems.to_string()))?;
-        output::line(&format!("{}: ok, {}", self.file.display(), summary(&config)))
+        output::line(&format!("{}: ok, {}", self.file.display(), summary(&config)))?;
+        // our own addresses are not known without a daemon
+        let odd = review(&config.policy, config.policy.reservations.iter(), &[]);
+        odd.iter().try_for_each(|finding| output::warning(&format!("{}; {}", finding.text, finding.fix)))
     }
 }
 

@@ -1,6 +1,7 @@
-//! `lanlord lease`: who holds which address.
+//! `lanlord lease`: who holds which address, who held it, and what was said about it.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use super::client::{Connection, Request, encoded};
 use super::exit::Failure;
@@ -15,38 +16,210 @@ const COLUMNS: &[Column] = &[
     ("EXPIRES", "expires"),
     ("CLASS", "vendor_class"),
 ];
+const STEPS: &[Column] = &[("AT", "at"), ("MAC", "mac"), ("WHAT", "text")];
+const PAST: &[Column] = &[
+    ("IP", "ip"),
+    ("MAC", "mac"),
+    ("NAME", "fqdn"),
+    ("BEGAN", "began"),
+    ("ENDED", "ended"),
+    ("EXPIRES", "expires"),
+    ("HOW", "reason"),
+];
+const QUARANTINE: &[Column] = &[("IP", "ip"), ("NETWORK", "network"), ("UNTIL", "until")];
 
 /// Verbs.
 #[derive(Debug, Subcommand)]
 pub enum Lease {
     /// List leases
-    List {
-        /// Only those whose address, MAC or name contains this
-        #[arg(default_value = "")]
-        search: String,
-    },
+    List(List),
     /// Show the lease of an address
-    Show { ip: String },
+    Show(Address),
     /// End the lease of an address
-    Release { ip: String },
+    #[command(alias = "delete", alias = "rm")]
+    Release(Address),
+    /// Make the lease of an address a reservation for the client that holds it
+    #[command(alias = "make-static")]
+    Reserve(Address),
+    /// Tell what a client sent and was answered, and why
+    Log(Log),
+    /// Follow leases as they are granted and end
+    Watch,
+    /// Tell who held an address when
+    History(History),
+    /// List the addresses that are kept out of use
+    Quarantine,
+    /// Let an address out of quarantine
+    Lift(Address),
 }
+
+/// Which leases, and in which order.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only those whose address, MAC in any notation, name, client identifier or class contains this
+    #[arg(default_value = "")]
+    search: String,
+    /// active, offered, quarantined, released, expired, declined, revoked or all
+    #[arg(long)]
+    state: Option<String>,
+    #[arg(long)]
+    network: Option<String>,
+    /// ip, mac, name, network, began or expires
+    #[arg(long)]
+    sort: Option<String>,
+    /// The last first
+    #[arg(long)]
+    desc: bool,
+    /// As a CSV file
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+}
+
+/// One address; on several networks it may mean several leases.
+#[derive(Debug, Args)]
+pub struct Address {
+    ip: String,
+    /// The network, if several use this address
+    #[arg(long)]
+    network: Option<String>,
+}
+
+/// Whose packets.
+#[derive(Debug, Args)]
+pub struct Log {
+    /// A MAC in any notation, or an IP address; everybody's if absent
+    client: Option<String>,
+    /// Follow as they come
+    #[arg(long, short)]
+    watch: bool,
+    /// How many, the newest
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+}
+
+/// Which assignments.
+#[derive(Debug, Args)]
+pub struct History {
+    #[arg(long)]
+    ip: Option<String>,
+    #[arg(long)]
+    mac: Option<String>,
+    /// Only who held it at that time, such as 2026-01-31T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// As a CSV file
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+}
+
+/// Leases asked for in one go: the largest page.
+const WHOLE: &str = "50000";
 
 impl Lease {
     pub fn run(self, to: &Connection) -> Result<(), Failure> {
         match self {
-            Lease::List { search } => {
-                let query = if search.is_empty() { String::new() } else { format!("?q={}", encoded(&search)) };
-                let answer = to.call(&Request::get(format!("/api/v1/leases{query}")))?;
-                output::list(&answer.json()?, COLUMNS, to.json)
+            Lease::List(list) => list.run(to),
+            Lease::Show(at) => output::object(&to.call(&Request::get(at.path("leases", "")))?.json()?, to.json),
+            Lease::Release(at) => to.call(&Request::delete(at.path("leases", ""))).map(drop),
+            Lease::Lift(at) => to.call(&Request::delete(at.path("quarantine", ""))).map(drop),
+            Lease::Reserve(at) => {
+                let request = Request { method: "POST", ..Request::get(at.path("leases", "/reserve")) };
+                super::reservation::written(to.call(&request)?.json()?, to)
             }
-            Lease::Show { ip } => {
-                let answer = to.call(&Request::get(format!("/api/v1/leases/{}", encoded(&ip))))?;
-                output::object(&answer.json()?, to.json)
-            }
-            Lease::Release { ip } => {
-                to.call(&Request::delete(format!("/api/v1/leases/{}", encoded(&ip))))?;
-                Ok(())
+            Lease::Log(log) => log.run(to),
+            Lease::Watch => watch(to),
+            Lease::History(history) => history.run(to),
+            Lease::Quarantine => {
+                output::list(&to.call(&Request::get("/api/v1/quarantine"))?.json()?, QUARANTINE, to.json)
             }
         }
+    }
+}
+
+/// `?key=value&…` of what is given.
+fn query(pairs: &[(&str, Option<&str>)]) -> String {
+    let given = pairs.iter().filter_map(|(key, value)| value.map(|value| format!("{key}={}", encoded(value))));
+    let text = given.collect::<Vec<_>>().join("&");
+    if text.is_empty() { text } else { format!("?{text}") }
+}
+
+impl Address {
+    fn path(&self, noun: &str, verb: &str) -> String {
+        let network = query(&[("network", self.network.as_deref())]);
+        format!("/api/v1/{noun}/{}{verb}{network}", encoded(&self.ip))
+    }
+}
+
+impl List {
+    fn run(self, to: &Connection) -> Result<(), Failure> {
+        let query = query(&[
+            ("q", Some(self.search.as_str()).filter(|text| !text.is_empty())),
+            ("state", self.state.as_deref()),
+            ("network", self.network.as_deref()),
+            ("sort", self.sort.as_deref()),
+            ("order", self.desc.then_some("desc")),
+            ("limit", Some(WHOLE)),
+        ]);
+        show(to, format!("/api/v1/leases{query}"), self.csv, COLUMNS)
+    }
+}
+
+impl History {
+    fn run(self, to: &Connection) -> Result<(), Failure> {
+        let History { ip, mac, at, csv } = self;
+        let query = query(&[("ip", ip.as_deref()), ("mac", mac.as_deref()), ("at", at.as_deref())]);
+        show(to, format!("/api/v1/dhcp/history{query}"), csv, PAST)
+    }
+}
+
+/// A list as a table, as JSON or as a CSV file.
+fn show(to: &Connection, path: String, csv: bool, columns: &[Column]) -> Result<(), Failure> {
+    let mut request = Request::get(path);
+    if !csv {
+        return output::list(&to.call(&request)?.json()?, columns, to.json);
+    }
+    request.headers.push(("Accept", "text/csv".to_owned()));
+    output::line(to.call(&request)?.body.trim_end())
+}
+
+impl Log {
+    fn run(self, to: &Connection) -> Result<(), Failure> {
+        let client = self.client.as_deref();
+        let limit = self.limit.to_string();
+        if !self.watch {
+            let path = format!("/api/v1/dhcp/log{}", query(&[("client", client), ("limit", Some(&limit))]));
+            return output::list(&to.call(&Request::get(path))?.json()?, STEPS, to.json);
+        }
+        let path = format!("/api/v1/dhcp/log{}", query(&[("client", client)]));
+        follow(to, path, STEPS)
+    }
+}
+
+fn watch(to: &Connection) -> Result<(), Failure> {
+    follow(to, "/api/v1/leases".to_owned(), &[("AT", "at"), ("WHAT", "type"), ("LEASE", "object"), ("MORE", "summary")])
+}
+
+fn follow(to: &Connection, path: String, columns: &[Column]) -> Result<(), Failure> {
+    let mut request = Request::get(path);
+    request.headers.push(("Accept", "text/event-stream".to_owned()));
+    to.follow(&request, |data| {
+        match serde_json::from_str::<Value>(data) {
+            Ok(one) if !to.json => output::row(&one, columns)?,
+            _ => output::line(data)?,
+        }
+        Ok(true)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_given_is_asked_for() {
+        assert_eq!(query(&[("a", None), ("b", None)]), "");
+        assert_eq!(query(&[("q", Some("80:5e")), ("state", None), ("sort", Some("ip"))]), "?q=80%3A5e&sort=ip");
+        let at = Address { ip: "10.0.0.9".to_owned(), network: Some("voice".to_owned()) };
+        assert_eq!(at.path("leases", "/reserve"), "/api/v1/leases/10.0.0.9/reserve?network=voice");
     }
 }

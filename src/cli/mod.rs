@@ -31,6 +31,8 @@ mod output;
 mod reservation;
 /// `status`.
 mod status;
+/// `subnet`, `option`.
+mod subnet;
 /// `token`.
 mod token;
 
@@ -66,6 +68,12 @@ pub enum Command {
     /// Addresses and names that wait for a client
     #[command(subcommand)]
     Reservation(reservation::Reservation),
+    /// Subnets and the use of their pools
+    #[command(subcommand)]
+    Subnet(subnet::Subnet),
+    /// DHCP options that may be named
+    #[command(subcommand)]
+    Option(subnet::DhcpOption),
     /// Hosts, through the CLAWS bus
     #[command(subcommand)]
     Host(host::Host),
@@ -106,6 +114,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Classify(classify) => classify.run(to.json),
         Command::Lease(lease) => lease.run(&to),
         Command::Reservation(reservation) => reservation.run(&to),
+        Command::Subnet(subnet) => subnet.run(&to),
+        Command::Option(option) => option.run(&to),
         Command::Host(host) => host.run(&to),
         Command::Device(device) => device.run(&to),
         Command::Event(event) => event.run(&to),

@@ -48,6 +48,11 @@ pub fn list(answer: &Value, columns: &[Column], as_json: bool) -> Result<(), Fai
     }
 }
 
+/// Prints some fields of one object on a line, as they come.
+pub fn row(item: &Value, columns: &[Column]) -> Result<(), Failure> {
+    line(&columns.iter().map(|(_, path)| field(item, path)).collect::<Vec<_>>().join("\t"))
+}
+
 /// Prints one object, a field a line, or as JSON.
 pub fn object(value: &Value, as_json: bool) -> Result<(), Failure> {
     let Some(map) = value.as_object().filter(|_| !as_json) else { return json(value) };

@@ -77,7 +77,7 @@ impl Reservation {
 }
 
 /// Prints a reservation as it was written; what stands in its way goes to standard error.
-fn written(mut made: Value, to: &Connection) -> Result<(), Failure> {
+pub(super) fn written(mut made: Value, to: &Connection) -> Result<(), Failure> {
     if to.json {
         return output::json(&made);
     }

@@ -18,7 +18,7 @@ pub fn run(to: &Connection) -> Result<(), Failure> {
     for items in listed.iter().flatten().filter_map(Value::as_array) {
         for item in items {
             let of = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default();
-            let words = [of("severity"), of("protocol"), of("address"), of("state"), of("text")];
+            let words = [of("severity"), of("protocol"), of("address"), of("state"), of("text"), of("fix")];
             output::line(
                 words.map(str::to_owned).into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join("  ").as_str(),
             )?;

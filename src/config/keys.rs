@@ -100,6 +100,12 @@ pub const KEYS: &[Key] = &[
         "\"info\"",
         "error, warn, info, debug or trace, or a filter such as \"info,lanlord::server=debug\".",
     ),
+    key(
+        "log",
+        "lease_history",
+        "\"365d\"",
+        "How long it is remembered who held which address, after the end (`lanlord lease history`). Default \"365d\".",
+    ),
     key("class", "name", "\"phones\"", "Name of the class; needed."),
     key(
         "class",

@@ -39,11 +39,13 @@ impl Default for Server {
 pub struct Log {
     /// A filter as `tracing` reads it.
     pub level: String,
+    /// How long it is remembered who held an address, after the end.
+    pub lease_history: Duration,
 }
 
 impl Default for Log {
     fn default() -> Log {
-        Log { level: "info".to_owned() }
+        Log { level: "info".to_owned(), lease_history: Duration::from_secs(365 * 86_400) }
     }
 }
 
@@ -214,8 +216,11 @@ pub(super) fn server(section: Option<Section<'_>>) -> Server {
 
 /// `[log]`.
 pub(super) fn log(section: Option<Section<'_>>) -> Log {
-    let Some(level) = section.and_then(|s| s.text("level")) else { return Log::default() };
-    Log { level: level.value }
+    let (base, Some(s)) = (Log::default(), section) else { return Log::default() };
+    Log {
+        level: s.text("level").map_or(base.level, |at| at.value),
+        lease_history: s.duration("lease_history").unwrap_or(base.lease_history),
+    }
 }
 
 /// `[dhcp4]`.

@@ -46,6 +46,14 @@ impl IaKind {
 const RFC_4361: u8 = 255;
 
 impl ClientKey {
+    /// The hardware address that the client is told by, if it is told by one.
+    pub fn mac(&self) -> Option<Mac> {
+        match self {
+            ClientKey::Hw(_, octets) => octets.as_slice().try_into().ok().map(Mac),
+            _ => None,
+        }
+    }
+
     /// The DUID of the client, in both families (DH-223): leases of one DUID are of one host.
     pub fn duid(&self) -> Option<&[u8]> {
         match self {

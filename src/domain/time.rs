@@ -11,6 +11,39 @@ impl Wall {
     /// A time that never comes: the end of an infinite lease.
     pub const NEVER: Wall = Wall(i64::MAX);
 
+    /// The beginning of time: whatever lasts until then is over.
+    pub const LONG_AGO: Wall = Wall(0);
+
+    /// Reads RFC 3339: `2026-01-31T08:00:00Z`, with a fraction or an offset if there is one; `None` for
+    /// anything else.
+    pub fn parse(text: &str) -> Option<Wall> {
+        let number = |range: std::ops::Range<usize>| {
+            let digits = text.get(range)?;
+            digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse::<i64>().ok())?
+        };
+        let bytes = text.as_bytes();
+        let marks = [(4, b"-"), (7, b"-"), (10, b"Tt "), (13, b":"), (16, b":")] as [(usize, &[u8]); 5];
+        if !marks.iter().all(|(at, signs)| bytes.get(*at).is_some_and(|b| signs.contains(b))) {
+            return None;
+        }
+        let (y, m, d) = (number(0..4)?, number(5..7)?, number(8..10)?);
+        let (h, min, s) = (number(11..13)?, number(14..16)?, number(17..19)?);
+        let rest = text.get(19..)?;
+        let fraction = rest.strip_prefix('.').map_or(0, |f| f.bytes().take_while(u8::is_ascii_digit).count() + 1);
+        let ms = format!("{:0<3}", rest.get(1..fraction.max(1))?).get(..3)?.parse::<i64>().ok()?;
+        let offset = match rest.get(fraction..)? {
+            "Z" | "z" => 0,
+            zone => {
+                let sign = if zone.starts_with('+') { 1 } else { -1 };
+                let (hours, minutes) = zone.strip_prefix(['+', '-'])?.split_once(':')?;
+                sign * (hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?)
+            }
+        };
+        let days = days(y, m, d)?;
+        (h < 24 && min < 60 && s <= 60 && offset.abs() < 1_440)
+            .then(|| Wall(((days * 24 + h) * 60 + min - offset) * 60_000 + s * 1_000 + ms))
+    }
+
     /// This time moved forward; saturates, and `NEVER` stays `NEVER`.
     pub fn plus(self, by: Duration) -> Wall {
         Wall(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
@@ -28,6 +61,16 @@ impl Wall {
         let (h, min, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
         format!("{y:04}-{m:02}-{d:02}T{h:02}:{min:02}:{s:02}.{:06}Z", ms % 1_000 * 1_000)
     }
+}
+
+/// Days since 1970-01-01 of a date; `None` if there is no such date.
+fn days(y: i64, m: i64, d: i64) -> Option<i64> {
+    let year = if m <= 2 { y - 1 } else { y };
+    let era = year.div_euclid(400);
+    let yoe = year.rem_euclid(400);
+    let doy = (153 * (m + if m > 2 { -3 } else { 9 }) + 2) / 5 + d - 1;
+    let days = era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468;
+    (civil(days) == (y, m, d)).then_some(days)
 }
 
 /// Days since 1970-01-01 to year, month, day in the proleptic Gregorian calendar.
@@ -75,6 +118,29 @@ impl Now {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_what_it_prints_and_what_people_write() {
+        for time in [Wall(0), Wall(1_362_663_927_554), Wall(951_782_400_000), Wall(4_102_444_799_999)] {
+            assert_eq!(Wall::parse(&time.rfc3339()), Some(time), "{}", time.rfc3339());
+        }
+        assert_eq!(Wall::parse("1970-01-01T01:00:00+01:00"), Some(Wall(0)));
+        assert_eq!(Wall::parse("1970-01-01 00:00:00.5Z"), Some(Wall(500)));
+        for bad in [
+            "",
+            "1970-01-01",
+            "1970-02-30T00:00:00Z",
+            "1970-13-01T00:00:00Z",
+            "1970-01-01T25:00:00Z",
+            "1970-01-01T00:00:00",
+            "1970-01-01T00:00:00+1",
+            "1970-01-01T00:00:00.Z x",
+            "aaaa-01-01T00:00:00Z",
+            "1970-01-01T00:00:00é",
+        ] {
+            assert_eq!(Wall::parse(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn prints_the_sketchs_timestamp() {

@@ -9,6 +9,7 @@ use tokio::sync::broadcast;
 use crate::domain::change::{Change, TxKey};
 use crate::domain::lease::{Cause, End, Lease, ReservationKey};
 use crate::domain::time::Wall;
+pub use crate::store::history::{Asked, Assignment};
 use crate::store::{Entry, History, Ledger};
 
 /// Events in one answer.
@@ -70,6 +71,14 @@ impl Events {
     /// Random per database and per restore.
     pub fn epoch(&self) -> String {
         self.ledger.get().map_or_else(String::new, |ledger| ledger.epoch().to_owned())
+    }
+
+    /// Who held which address, newest first.
+    pub async fn assignments(&self, asked: &Asked, limit: usize) -> Result<Vec<Assignment>, EventsError> {
+        self.history.assignments(asked, limit).await.map_err(|error| {
+            tracing::error!(%error, "the history of addresses could not be read");
+            EventsError::History
+        })
     }
 
     /// Events above `after`, in order; at most [`PAGE`].
@@ -192,6 +201,9 @@ fn describe(change: &Change) -> (&'static str, String, String) {
                 End::Revoked => ("lease-revoked", "was revoked"),
             };
             (kind, format!("lease/{ip}"), format!("the lease of {ip} on {network} {how}"))
+        }
+        Change::Quarantined { network, ip, until: Wall::LONG_AGO, .. } => {
+            ("quarantine-lifted", format!("lease/{ip}"), format!("{ip} on {network} may be given out again"))
         }
         Change::Quarantined { network, ip, until, mac } => {
             let who = mac.map(|mac| format!("is used by {mac} without a lease and ")).unwrap_or_default();

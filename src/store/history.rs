@@ -60,6 +60,15 @@ pub struct Assignment {
     pub reason: Option<String>,
 }
 
+/// Which assignments are asked for; what is absent does not matter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Asked {
+    pub ip: Option<IpAddr>,
+    pub mac: Option<Mac>,
+    /// Only those that lasted at that time.
+    pub at: Option<Wall>,
+}
+
 /// Questions to the past. `limit` is cut to [`PAGE`].
 #[async_trait]
 pub trait History: Send + Sync + 'static {
@@ -79,12 +88,7 @@ pub trait History: Send + Sync + 'static {
 
     /// Who held an address, or what addresses a MAC held, newest first. What was granted in the last moments
     /// may be missing: it is in the views.
-    async fn assignments(
-        &self,
-        ip: Option<IpAddr>,
-        mac: Option<Mac>,
-        limit: usize,
-    ) -> Result<Vec<Assignment>, HistoryError>;
+    async fn assignments(&self, asked: &Asked, limit: usize) -> Result<Vec<Assignment>, HistoryError>;
 }
 
 /// History in the database.
@@ -181,20 +185,18 @@ impl History for SqliteHistory {
         rows.into_iter().map(line).collect()
     }
 
-    async fn assignments(
-        &self,
-        ip: Option<IpAddr>,
-        mac: Option<Mac>,
-        limit: usize,
-    ) -> Result<Vec<Assignment>, HistoryError> {
+    async fn assignments(&self, asked: &Asked, limit: usize) -> Result<Vec<Assignment>, HistoryError> {
         let mut sql = sqlx::QueryBuilder::<Sqlite>::new(
             "SELECT network, ip, client, mac, fqdn, hostname, began, expires, ended, reason FROM lease_history WHERE 1",
         );
-        if let Some(ip) = ip {
+        if let Some(ip) = asked.ip {
             sql.push(" AND ip = ").push_bind(ip.to_string());
         }
-        if let Some(mac) = mac {
+        if let Some(mac) = asked.mac {
             sql.push(" AND mac = ").push_bind(mac.to_string());
+        }
+        if let Some(at) = asked.at {
+            sql.push(" AND began <= ").push_bind(at.0).push(" AND coalesce(ended, expires) >= ").push_bind(at.0);
         }
         sql.push(" ORDER BY began DESC LIMIT ").push_bind(limit.min(PAGE) as i64);
         let rows = sql.build().fetch_all(&self.pool).await?;
@@ -278,12 +280,7 @@ impl History for Memory {
         Ok(self.recovered().entries.into_iter().rev().filter_map(line).take(limit.min(PAGE)).collect())
     }
 
-    async fn assignments(
-        &self,
-        _ip: Option<IpAddr>,
-        _mac: Option<Mac>,
-        _limit: usize,
-    ) -> Result<Vec<Assignment>, HistoryError> {
+    async fn assignments(&self, _asked: &Asked, _limit: usize) -> Result<Vec<Assignment>, HistoryError> {
         Ok(Vec::new())
     }
 }

@@ -224,7 +224,9 @@ impl Ledger {
         let head = Arc::new(AtomicU64::new(recovered.head));
         let ledger = Ledger { orders, published: published.clone(), head: head.clone(), epoch: recovered.epoch.into() };
         let (ended, end) = oneshot::channel();
-        let writer = Writer { port, queue, views, clock, head, published, held: VecDeque::new() };
+        let count = |name| crate::metrics::counter(name, &[]);
+        let sizes = (count("lanlord_ledger_batches_total"), count("lanlord_ledger_batch_changes_total"));
+        let writer = Writer { port, queue, views, clock, head, published, sizes, held: VecDeque::new() };
         tokio::spawn(async move {
             let _ = ended.send(writer.run().await);
         });

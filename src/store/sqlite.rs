@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::{Connection, SqliteConnection};
 
@@ -19,6 +20,8 @@ pub const TAIL_BYTES: usize = 32 << 20;
 /// Entries that one transaction folds: the next batch waits no longer than this takes.
 pub const FOLD_ENTRIES: usize = 256;
 const PAGE: usize = 4096;
+/// Days that assignments are kept after their end, unless somebody says otherwise.
+const HISTORY_DAYS: i64 = 365;
 
 /// Sizes in bytes of the write-ahead log at which it is copied into the database.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +47,8 @@ pub struct SqlitePort {
     wal: usize,
     checkpoints: Checkpoints,
     folded_since_pruning: usize,
+    /// Days that assignments of addresses are kept after their end.
+    history_days: i64,
     /// Held while the database is open: no second daemon may write to it.
     _lock: Option<File>,
 }
@@ -108,12 +113,18 @@ impl SqlitePort {
         let checkpoints = Checkpoints::default();
         // what an earlier process left in the log is not known: it is copied when there is time
         let wal = checkpoints.idle;
-        SqlitePort { connection, node, tail, wal, checkpoints, folded_since_pruning: 0, _lock: lock }
+        let history_days = HISTORY_DAYS;
+        SqlitePort { connection, node, tail, wal, checkpoints, folded_since_pruning: 0, history_days, _lock: lock }
     }
 
     /// Changes when the write-ahead log is copied: for media that are unlike the usual ones, and for tests.
     pub fn checkpoint_at(&mut self, checkpoints: Checkpoints) {
         self.checkpoints = checkpoints;
+    }
+
+    /// How long it is remembered who held an address, after the end. A year unless this says otherwise.
+    pub fn keep_history(&mut self, time: Duration) {
+        self.history_days = i64::try_from(time.as_secs().div_ceil(86_400)).unwrap_or(i64::MAX);
     }
 
     /// Entries that are in the journal and not yet in the tables.
@@ -178,7 +189,7 @@ impl Port for SqlitePort {
             return Ok(true);
         }
         if self.folded_since_pruning >= 1000 {
-            if fold::prune(&mut self.connection).await.map_err(port_error)? {
+            if fold::prune(&mut self.connection, self.history_days).await.map_err(port_error)? {
                 return Ok(true);
             }
             self.folded_since_pruning = 0;
@@ -201,10 +212,12 @@ impl Port for SqlitePort {
 pub(super) fn port_error(error: sqlx::Error) -> PortError {
     let code = error.as_database_error().and_then(|e| e.code()).and_then(|code| code.parse::<u32>().ok());
     match code {
-        // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, FULL and their extensions; IOERR_WRITE
-        Some(code) if matches!(code & 0xff, 5 | 6 | 7 | 8 | 9 | 13) || code == 778 => {
+        Some(code) if matches!(code & 0xff, 5 | 6) => {
+            crate::metrics::count("lanlord_db_busy_total", &[]);
             PortError::Refused(error.to_string())
         }
+        // NOMEM, READONLY, INTERRUPT, FULL and their extensions; IOERR_WRITE
+        Some(code) if matches!(code & 0xff, 7 | 8 | 9 | 13) || code == 778 => PortError::Refused(error.to_string()),
         // IOERR_FSYNC, IOERR_DIR_FSYNC, CORRUPT, NOTADB; and whatever was not foreseen
         _ => PortError::Fatal(error.to_string()),
     }

@@ -12,7 +12,7 @@ use lanlord::domain::lease::{Cause, ClientKey, Lease};
 use lanlord::domain::net::Mac;
 use lanlord::store::{self, Ledger, SqlitePort};
 
-use crate::daemon::{Daemon, free_port};
+use crate::daemon::{Daemon, LIMIT, free_port};
 
 /// A lease of the network `voice`, as a phone gets it.
 fn lease(ip: &str, mac: [u8; 6], name: &str) -> Lease {
@@ -142,4 +142,98 @@ fn a_state_folder_that_cannot_be_is_told_with_what_to_do() {
     let output = command.args(["serve", "--state", "/proc/nope", "--config"]).arg(file).output().expect("it runs");
     assert_eq!(output.status.code(), Some(7));
     assert!(text(&output.stderr).contains("choose another with --state"), "{}", text(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_are_searched_sorted_paged_exported_and_made_static() {
+    let other = Lease { vendor_class: Some(b"=cmd|evil".to_vec()), ..lease("10.77.0.101", [2, 0, 0, 0, 0, 2], "pc") };
+    let daemon = with_leases(vec![lease("10.77.0.100", PHONE, "phone-12"), other]).await;
+    let count = async |query: &str| daemon.get(&format!("/api/v1/leases?{query}")).await.json()["total"].clone();
+    // AP-109: any MAC notation, whole or in part; a part of an address, of a name, of a class
+    for query in ["q=80:5e:c0", "q=80-5E-C0", "q=805ec0", "q=805e.c0", "q=.0.100", "q=phone", "q=yealink", "q=PHONE-12"]
+    {
+        assert_eq!(count(query).await, 1, "{query}");
+    }
+    for (query, wanted) in
+        [("q=10.77", 2), ("q=nobody", 0), ("network=voice", 2), ("network=data", 0), ("state=offered", 0)]
+    {
+        assert_eq!(count(query).await, wanted, "{query}");
+    }
+    for bad in ["state=x", "sort=x", "order=x", "limit=0", "cursor=x", "nonsense=1"] {
+        assert_eq!(daemon.get(&format!("/api/v1/leases?{bad}")).await.problem(), 400, "{bad}");
+    }
+    let first = daemon.get("/api/v1/leases?sort=name&order=desc&limit=1").await.json();
+    assert_eq!(first["items"][0]["fqdn"], "phone-12.home.arpa");
+    let cursor = first["cursor"].as_str().expect("there is more");
+    let second = daemon.get(&format!("/api/v1/leases?sort=name&order=desc&limit=1&cursor={cursor}")).await.json();
+    assert_eq!((second["items"][0]["ip"].as_str(), second["cursor"].as_str()), (Some("10.77.0.101"), None));
+
+    let csv = lanlord(&daemon, &["lease", "list", "--csv"]).await;
+    let lines = text(&csv.stdout);
+    assert!(lines.starts_with("ip,mac,fqdn,"), "{lines}");
+    assert!(lines.contains(",'=cmd|evil,"), "a spreadsheet runs nothing: {lines}");
+
+    let made = lanlord(&daemon, &["lease", "reserve", "10.77.0.100"]).await;
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let kept = daemon.get("/api/v1/reservations/805ec0000001@voice").await.json();
+    assert_eq!((kept["ip"].as_str(), kept["name"].as_str()), (Some("10.77.0.100"), Some("phone-12.home.arpa")));
+    // "reset leases" never touches reservations
+    for ip in ["10.77.0.100", "10.77.0.101"] {
+        assert!(lanlord(&daemon, &["lease", "delete", ip]).await.status.success());
+    }
+    assert_eq!(count("").await, 0);
+    assert_eq!(daemon.get("/api/v1/reservations").await.json()["total"], 2);
+    assert_eq!(lanlord(&daemon, &["lease", "release", "10.77.0.100"]).await.status.code(), Some(3));
+    let folded = async {
+        while count("state=revoked").await != 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, folded).await.expect("what is over is listed");
+    daemon.stop().await;
+}
+
+/// AP-105, DH-612: who had an address at a time, how full the pools are, what is odd.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn history_pools_options_and_findings_are_shown() {
+    let daemon = with_leases(vec![lease("10.77.0.100", PHONE, "phone-12")]).await;
+    let now = System.wall().rfc3339();
+    let held = daemon.get(&format!("/api/v1/dhcp/history?ip=10.77.0.100&at={now}")).await.json();
+    assert_eq!(
+        (held["total"].as_u64(), held["items"][0]["mac"].as_str()),
+        (Some(1), Some("80:5e:c0:00:00:01")),
+        "{held}"
+    );
+    let before = daemon.get("/api/v1/dhcp/history?ip=10.77.0.100&at=2001-01-01T00:00:00Z").await.json();
+    assert_eq!(before["total"], 0);
+    assert_eq!(daemon.get("/api/v1/dhcp/history?at=yesterday").await.problem(), 400);
+    let named = lanlord(&daemon, &["lease", "history", "--mac", "805EC0000001"]).await;
+    assert!(
+        text(&named.stdout).starts_with("10.77.0.100\t80:5e:c0:00:00:01\tphone-12.home.arpa\t"),
+        "{}",
+        text(&named.stdout)
+    );
+
+    let pool = daemon.get("/api/v1/subnets").await.json()["items"][0].clone();
+    let part = |key: &str| pool[key].as_u64().expect("a count");
+    assert_eq!((part("size"), part("leased")), (100, 1));
+    assert_eq!(part("size"), ["free", "leased", "reserved", "offered", "quarantined"].map(part).iter().sum::<u64>());
+    let options = daemon.get("/api/v1/dhcp/options?q=tftp").await.json();
+    assert!(options["total"].as_u64().is_some_and(|n| n >= 1), "{options}");
+    assert_eq!(daemon.get("/api/v1/quarantine").await.json()["total"], 0);
+    assert_eq!(daemon.call("DELETE", "/api/v1/quarantine/10.77.0.9", None).await.problem(), 404);
+    let log = daemon.get("/api/v1/dhcp/log?client=80-5E-C0-00-00-01").await.json();
+    assert_eq!(log["total"], 0, "nothing was sent yet");
+    assert_eq!(daemon.get("/api/v1/dhcp/log?client=x").await.problem(), 400);
+    let metrics = daemon.get("/metrics").await.body;
+    for wanted in [
+        "lanlord_dhcp_pool_addresses{subnet=\"10.77.0.0/24\",state=\"leased\"} 1",
+        "# TYPE lanlord_lease_commit_duration_seconds histogram",
+        "lanlord_dhcp_request_duration_seconds_count 0",
+        "process_resident_memory_bytes ",
+        "process_open_fds ",
+    ] {
+        assert!(metrics.contains(wanted), "{wanted}: {metrics}");
+    }
+    daemon.stop().await;
 }

@@ -207,6 +207,11 @@ impl Book {
         self.refresh_everywhere(&touched);
     }
 
+    /// This machine's own addresses.
+    pub fn own(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.own.iter().copied()
+    }
+
     pub fn is_own(&self, ip: Ipv4Addr) -> bool {
         self.own.contains(&ip)
     }
@@ -261,6 +266,11 @@ impl Book {
         }
         let left = cell.deadline.since(now.mono).min(lease.expires().since(now.wall));
         u32::try_from(left.as_secs()).unwrap_or(u32::MAX - 1)
+    }
+
+    /// True if this client has an active lease on the network of that name.
+    pub fn holds(&self, network: &str, client: &ClientKey) -> bool {
+        self.names.get(network).is_some_and(|index| self.lease_of(*index, client).is_some())
     }
 
     /// The address that this client was offered and did not take yet.
@@ -339,6 +349,22 @@ impl Book {
     /// All active leases, in no order.
     pub fn leases(&self) -> impl Iterator<Item = &Kept> {
         self.nets.iter().flat_map(|net| net.cells.values().filter_map(|cell| cell.lease.as_ref()))
+    }
+
+    /// Addresses that are leased, by network, in no order.
+    pub fn leased(&self) -> impl Iterator<Item = (&str, Ipv4Addr)> {
+        self.nets.iter().flat_map(|net| {
+            let leased = net.cells.iter().filter(|(_, cell)| cell.lease.is_some());
+            leased.map(|(ip, _)| (net.name.as_ref(), *ip))
+        })
+    }
+
+    /// Addresses that are offered and not taken yet, and to whom, by network.
+    pub fn offered(&self) -> impl Iterator<Item = (&str, Ipv4Addr, &ClientKey)> {
+        self.nets.iter().flat_map(|net| {
+            let offers = net.cells.iter().filter_map(|(ip, cell)| Some((*ip, &cell.offer()?.0)));
+            offers.map(|(ip, client)| (net.name.as_ref(), ip, client))
+        })
     }
 
     /// Addresses kept out of use, until when, by network.

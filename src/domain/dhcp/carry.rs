@@ -105,9 +105,12 @@ impl Held {
             let until = if carried.expires == Wall::NEVER { now.plus(quarantine) } else { carried.expires.max(now) };
             return match self.by_ip.contains_key(&key) {
                 true => Taken::Refused("a client of ours holds the address".to_owned()),
-                false => {
-                    Taken::New(Box::new(Change::Quarantined { network: link.name.clone(), ip: carried.ip, until }))
-                }
+                false => Taken::New(Box::new(Change::Quarantined {
+                    network: link.name.clone(),
+                    ip: carried.ip,
+                    until,
+                    mac: None,
+                })),
             };
         }
         let Some(client) = client(carried, self.by_mac.contains(&link.name)) else {

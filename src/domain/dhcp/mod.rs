@@ -17,6 +17,8 @@ pub mod options;
 pub mod policy;
 /// Which reservation is for whom.
 pub mod reserve;
+/// What is odd about a configuration although it can be served.
+pub mod review;
 /// What was seen of addresses before they are given away.
 pub mod sightings;
 /// DHCPv4: requests, decisions, replies.

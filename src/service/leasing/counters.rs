@@ -6,6 +6,7 @@ use super::Sighting;
 use crate::domain::dhcp::v4::Silence;
 use crate::domain::dhcp::v6::wire::{Kind as Kind6, Malformed as Malformed6};
 use crate::domain::dhcp::wire::{Encoded, Kind, Malformed};
+use crate::metrics::Histogram;
 
 /// Metric, labels, value.
 pub type Rendered = Vec<(&'static str, Vec<(&'static str, &'static str)>, u64)>;
@@ -38,6 +39,10 @@ pub struct Counters {
     expired: AtomicU64,
     /// Probes by what they found: nobody, somebody, not to be asked.
     probed: [AtomicU64; 3],
+    /// From a decision to its reply.
+    pub request: Histogram,
+    /// From a decision to its commit.
+    pub commit: Histogram,
 }
 
 impl Counters {
@@ -122,6 +127,8 @@ impl Counters {
         for (found, count) in ["free", "in-use", "unable"].into_iter().zip(&self.probed) {
             out.push(("lanlord_dhcp_probes_total", vec![("found", found)], count.load(Relaxed)));
         }
+        let full = self.silent[Silence::PoolFull as usize].load(Relaxed);
+        out.push(("lanlord_dhcp_allocation_failures_total", vec![("reason", Silence::PoolFull.label())], full));
         out.push(("lanlord_dhcp_options_dropped_total", Vec::new(), self.options_dropped.load(Relaxed)));
         out.push(("lanlord_dhcp_relay_info_dropped_total", Vec::new(), self.relay_info_dropped.load(Relaxed)));
         out.push(("lanlord_dhcp_leases_expired_total", Vec::new(), self.expired.load(Relaxed)));

@@ -45,18 +45,29 @@ impl Journal {
                     let name = granted_name(decision);
                     let via = request.arrival.interface;
                     let (kind, mac) = (reply.kind.name(), who(request));
-                    tracing::info!(left_out, "{kind} on {ip} to {mac} ({name}) via {via}");
+                    let xid = request.packet.xid();
+                    tracing::info!(
+                        event = kind, %ip, mac, iface = via, xid, left_out,
+                        "{kind} on {ip} to {mac} ({name}) via {via}"
+                    );
                 }
             }
             Outcome::Look(ip) => {
                 tracing::debug!(mac = ?request.mac, %ip, via = request.arrival.interface, "looking whether it is in use");
             }
             Outcome::Silent(why) => {
-                if matches!(why, Silence::Done | Silence::PoolFull | Silence::Declines | Silence::NotOwner)
-                    && let Some(left_out) = self.may(Kind::ALL.len() + *why as usize, now)
-                {
+                if let Some(left_out) = self.may(Kind::ALL.len() + *why as usize, now) {
                     let (kind, mac, via) = (request.kind.name(), who(request), request.arrival.interface);
-                    tracing::info!(left_out, reason = why.label(), "{kind} from {mac} via {via}");
+                    let (xid, reason) = (request.packet.xid(), why.label());
+                    tracing::info!(
+                        event = kind,
+                        reason,
+                        mac,
+                        iface = via,
+                        xid,
+                        left_out,
+                        "{kind} from {mac} via {via}: {reason}"
+                    );
                 }
             }
         }

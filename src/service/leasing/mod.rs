@@ -41,17 +41,20 @@ mod probing;
 mod release;
 /// Routes to delegated prefixes.
 mod routes;
-/// DHCPv6: the way in, and what is its own on the way out.
-mod v6;
 /// Reservations and leases of another server.
 mod takeover;
+/// What happened to each client lately.
+mod trail;
+/// DHCPv6: the way in, and what is its own on the way out.
+mod v6;
 
 pub use counters::Counters;
 pub use holds::{Held, HoldError};
-pub use objects::{Conflict, ObjectError};
+pub use objects::{Conflict, ObjectError, PoolUse};
 pub use probing::{Probe, Question, Sighting};
 pub use routes::{PrefixRoute, RouteError, Routes};
-pub use takeover::{TakenOver, Verdict};
+pub use takeover::{Fate, TakenOver};
+pub use trail::{Step, Verdict};
 
 /// Replies that may wait for the shell.
 const REPLIES: usize = 4096;
@@ -115,6 +118,7 @@ struct Core {
     in_flight: HashMap<Client, InFlight>,
     journal: journal::Journal,
     probing: probing::Probing,
+    trail: trail::Trail,
 }
 
 /// A client on a network, by its name: a reload renumbers networks.
@@ -180,6 +184,8 @@ struct Waiting {
     reply: Option<Ready>,
     /// Prefixes that are delegated no more, once this is committed.
     routes_gone: Vec<PrefixRoute>,
+    /// When it was decided, in microseconds.
+    since: u64,
 }
 
 /// What became of a datagram, for tests and `simulate`.
@@ -213,6 +219,7 @@ impl Leasing {
             in_flight: HashMap::new(),
             journal: journal::Journal::default(),
             probing: probing::Probing::default(),
+            trail: trail::Trail::default(),
         };
         let (questions, asked) = mpsc::channel(probing::QUESTIONS);
         let leasing = Leasing {
@@ -252,7 +259,12 @@ impl Leasing {
     /// Takes in one datagram. Never waits: replies come out of [`Replies`], after their commit if they
     /// grant anything.
     pub fn receive(&self, arrival: &Arrival<'_>, datagram: &[u8]) -> Received {
-        self.take_in(arrival, datagram, 0)
+        let since = self.clock.micros();
+        let received = self.take_in(arrival, datagram, 0);
+        if matches!(received, Received::Answered(_)) {
+            self.counters.request.observe(self.clock.micros().saturating_sub(since));
+        }
+        received
     }
 
     /// As [`receive`](Leasing::receive), for a datagram whose client has met that many addresses in use.
@@ -306,6 +318,8 @@ impl Leasing {
         let facts = Facts { book: &core.book, names: self.names.as_ref(), sightings };
         let decision = v4::decide(request, &facts, policy, now);
         core.journal.decided(request, &decision, now.mono);
+        let holds = matches!(&client, Some((network, Who::V4(key))) if core.book.holds(network, key));
+        core.trail.decided(request, &decision, holds, now.wall);
         let Decision { outcome, changes, effects } = decision;
         effects.into_iter().for_each(|effect| core.book.affect(effect, now.mono));
         let (reply, silence) = match outcome {
@@ -387,7 +401,8 @@ impl Leasing {
             key
         });
         self.in_flight.fetch_add(1, Ordering::AcqRel);
-        permit.send(Waiting { committed, tickets, client: key, reply, routes_gone });
+        let since = self.clock.micros();
+        permit.send(Waiting { committed, tickets, client: key, reply, routes_gone, since });
         Received::Committing
     }
 

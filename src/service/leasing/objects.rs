@@ -1,17 +1,22 @@
 //! What others may ask of leasing, and order: lists for REST, reservations, leases that an administrator
 //! ends. Everything that changes goes through the ledger.
 
-use std::net::IpAddr;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use super::Leasing;
+use tokio::sync::broadcast;
+
+use super::{Leasing, Step};
 use crate::domain::change::Change;
 use crate::domain::dhcp::book::Usage;
 use crate::domain::dhcp::policy::Policy;
 use crate::domain::dhcp::reserve::{self, Traits};
-use crate::domain::lease::{End, Lease, Origin, Reservation, ReservationKey};
+use crate::domain::dhcp::review::{Finding, review};
+use crate::domain::lease::{ClientKey, End, Lease, Origin, Reservation, ReservationKey};
 use crate::domain::net::Mac;
 use crate::domain::time::Wall;
+use crate::metrics::Histogram;
 use crate::store::{CommitError, Committed, Outcome, Proposal, Refusal, Vote};
 
 /// Two objects that want the same thing.
@@ -21,6 +26,47 @@ pub struct Conflict {
     pub rival: String,
     /// e.g. `address 10.0.0.7`.
     pub thing: String,
+}
+
+/// How the addresses in the pools of one subnet are used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolUse {
+    pub network: String,
+    pub subnet: ipnet::Ipv4Net,
+    pub size: usize,
+    /// What a newcomer could get.
+    pub free: usize,
+    pub leased: usize,
+    /// Kept out of use after a conflict.
+    pub quarantined: usize,
+    pub offered: usize,
+    /// Waiting for their client, set aside for a host, or our own.
+    pub reserved: usize,
+}
+
+impl PoolUse {
+    /// Part of the pool that a newcomer cannot have, in percent; 0 for a subnet without pool.
+    pub fn percent(&self) -> usize {
+        ((self.size - self.free.min(self.size)) * 100).checked_div(self.size).unwrap_or(0)
+    }
+}
+
+/// Part of a pool in use, in percent, from which on an administrator is told.
+const LOW: usize = 90;
+
+impl PoolUse {
+    fn finding(&self) -> Option<Finding> {
+        let PoolUse { network, subnet, size, free, .. } = self;
+        if self.percent() < LOW {
+            return None;
+        }
+        let text = match free {
+            0 => format!("the pool of {subnet} on {network} is full: newcomers get no address"),
+            _ => format!("{free} of {size} addresses of the pool of {subnet} on {network} are left"),
+        };
+        let fix = "enlarge the pool, or shorten the leases";
+        Some(Finding { grave: *free == 0, ..Finding::new(format!("pool-low {network} {subnet}"), text, fix) })
+    }
 }
 
 /// Why an order was refused.
@@ -53,6 +99,26 @@ impl Leasing {
         self.core().lease(network, ip)
     }
 
+    /// The newest steps of the packet log that fit, the oldest of them first; at most `limit`.
+    pub fn steps(&self, fits: impl Fn(&Step) -> bool, limit: usize) -> Vec<Arc<Step>> {
+        self.core().trail.find(fits, limit)
+    }
+
+    /// Steps of the packet log from now on.
+    pub fn follow_steps(&self) -> broadcast::Receiver<Arc<Step>> {
+        self.core().trail.follow()
+    }
+
+    /// Addresses that are offered and not taken yet: network, address, client.
+    pub fn offered(&self) -> Vec<(String, Ipv4Addr, ClientKey)> {
+        self.core().book.offered().map(|(network, ip, client)| (network.to_owned(), ip, client.clone())).collect()
+    }
+
+    /// The policy that is in force.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.core().book.policy().clone()
+    }
+
     /// All reservations in force: of the configuration, of users and of hosts.
     pub fn reservations(&self) -> Vec<Arc<Reservation>> {
         self.core().book.reservations().iter().cloned().collect()
@@ -64,6 +130,97 @@ impl Leasing {
         let four = core.book.quarantined().map(|(network, ip, until)| (network, IpAddr::V4(ip), until));
         let six = core.book6.quarantined().map(|(network, ip, until)| (network, IpAddr::V6(ip), until));
         four.chain(six).map(|(network, ip, until)| (network.to_owned(), ip, until)).collect()
+    }
+
+    /// Lifts the quarantine of an address before its time.
+    pub async fn lift(&self, network: &str, ip: IpAddr) -> Result<Committed, ObjectError> {
+        let kept = self.quarantined();
+        if !kept.iter().any(|(on, address, _)| on == network && *address == ip) {
+            return Err(ObjectError::Missing(format!("{ip} on {network} is not in quarantine")));
+        }
+        self.order(Change::Quarantined { network: network.to_owned(), ip, until: Wall::LONG_AGO, mac: None }).await
+    }
+
+    /// How the addresses of every pool are used; the parts of one add up to its size.
+    pub fn pools(&self) -> Vec<PoolUse> {
+        let core = self.core();
+        let (book, policy) = (&core.book, core.book.policy());
+        let place = |network: &str, ip: Ipv4Addr| {
+            let network = policy.by_name(network)?;
+            let subnet = policy.within(network, ip)?;
+            book.pooled(network, ip).then_some((network, subnet))
+        };
+        let mut counts: HashMap<(usize, usize), [usize; 3]> = HashMap::new();
+        let mut count = |at: Option<(usize, usize)>, what: usize| {
+            if let Some(at) = at {
+                counts.entry(at).or_default()[what] += 1;
+            }
+        };
+        for (network, ip) in book.leased() {
+            count(place(network, ip), 0);
+        }
+        let leased = |network: &str, ip: Ipv4Addr| policy.by_name(network).is_some_and(|n| book.lease(n, ip).is_some());
+        let kept: HashSet<(&str, Ipv4Addr)> = book.quarantined().map(|(network, ip, _)| (network, ip)).collect();
+        for (network, ip) in kept.iter().filter(|(network, ip)| !leased(network, *ip)) {
+            count(place(network, *ip), 1);
+        }
+        for (network, ip, _) in book.offered().filter(|(network, ip, _)| !leased(network, *ip)) {
+            if !kept.contains(&(network, ip)) {
+                count(place(network, ip), 2);
+            }
+        }
+        let use_of = |usage: Usage| {
+            let network = policy.by_name(&usage.network);
+            let subnet = network.and_then(|n| policy.networks[n].subnets.iter().position(|s| s.prefix == usage.subnet));
+            let [leased, quarantined, offered] =
+                network.zip(subnet).and_then(|at| counts.get(&at).copied()).unwrap_or_default();
+            PoolUse {
+                size: usage.size,
+                free: usage.free,
+                leased,
+                quarantined,
+                offered,
+                reserved: usage.size.saturating_sub(usage.free + leased + quarantined + offered),
+                network: usage.network,
+                subnet: usage.subnet,
+            }
+        };
+        book.usage().into_iter().map(use_of).collect()
+    }
+
+    /// What is odd about pools, reservations and leases (DH-613), the grave first.
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut out = {
+            let core = self.core();
+            let policy = core.book.policy();
+            let own: Vec<Ipv4Addr> = core.book.own().collect();
+            let mut out = review(policy, core.book.reservations().iter().map(AsRef::as_ref), &own);
+            let orphans = core
+                .book
+                .leased()
+                .filter(|(network, ip)| policy.by_name(network).is_none_or(|n| policy.within(n, *ip).is_none()));
+            let count = orphans.count();
+            if count > 0 {
+                out.push(Finding::new(
+                    "leases-without-subnet",
+                    format!("{count} leases are of subnets that are configured no more"),
+                    "nothing needs to be done: they are refused at their next renewal, or end by themselves; \
+                     `lanlord lease release` ends one now",
+                ));
+            }
+            out
+        };
+        out.extend(self.pools().iter().filter_map(PoolUse::finding));
+        out.sort_by_key(|finding| !finding.grave);
+        out
+    }
+
+    /// How long things take.
+    pub fn durations(&self) -> [(&'static str, &Histogram); 2] {
+        [
+            ("lanlord_dhcp_request_duration_seconds", &self.counters.request),
+            ("lanlord_lease_commit_duration_seconds", &self.counters.commit),
+        ]
     }
 
     /// Counts of every subnet.

@@ -8,8 +8,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Deferred, Leasing, Parcel, Ready, Waiting};
+use super::{Deferred, Leasing, Parcel, Ready, Step, Verdict, Waiting, Who};
 use crate::domain::dhcp::v4::Arrival;
+use crate::domain::lease::ClientKey;
+use crate::domain::time::Wall;
 use crate::store::{CommitError, Ledger, Outcome};
 
 /// Leases that end in one commit (DH-509).
@@ -46,11 +48,17 @@ impl Leasing {
 
     /// The commit is through, one way or the other: what it kept waiting goes on.
     async fn finish(&self, waiting: Waiting) {
-        let Waiting { committed, tickets, client, reply, routes_gone } = waiting;
+        let Waiting { committed, tickets, client, reply, routes_gone, since } = waiting;
         let result = committed.await.unwrap_or(Err(CommitError::Stopping));
+        let took = self.clock.micros().saturating_sub(since);
+        self.counters.commit.observe(took);
         let next = {
             let mut core = self.core();
             core.settle(tickets);
+            if let (Err(why), Some((_, Who::V4(client))), Some(Ready::V4(kind, reply))) = (&result, &client, &reply) {
+                let interface = core.trail.interface(&reply.interface);
+                core.trail.put(lost(client, kind.name(), interface, why, self.clock.wall()), true);
+            }
             client.and_then(|client| core.in_flight.remove(&client)).and_then(|in_flight| in_flight.next)
         };
         if matches!(result, Ok(Outcome::Committed(_))) {
@@ -61,6 +69,7 @@ impl Leasing {
             (Ok(Outcome::Committed(_)), Some(Ready::V4(kind, reply))) => {
                 if self.replies.send(reply).await.is_ok() {
                     self.counters.sent(kind);
+                    self.counters.request.observe(self.clock.micros().saturating_sub(since));
                 }
             }
             (Ok(Outcome::Committed(_)), Some(Ready::V6(kind, reply, routes))) => {
@@ -139,5 +148,25 @@ impl Leasing {
                 0
             }
         }
+    }
+}
+
+/// The step of an answer that did not leave, because what it says could not be made durable.
+fn lost(client: &ClientKey, message: &'static str, interface: Arc<str>, why: &CommitError, at: Wall) -> Step {
+    let mac = client.mac();
+    Step {
+        number: 0,
+        at,
+        mac,
+        client: mac.is_none().then(|| Box::new(client.clone())),
+        interface,
+        relay: None,
+        message,
+        xid: 0,
+        asked: None,
+        verdict: Verdict::Silent {
+            reason: "commit-failed",
+            why: format!("it could not be written down, so it was not sent ({why}); the client asks again").into(),
+        },
     }
 }

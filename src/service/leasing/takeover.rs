@@ -12,7 +12,7 @@ use crate::store::{CommitError, Committed, Outcome, Proposal, Refusal, Vote};
 
 /// What became of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Fate {
     New,
     /// It is here already.
     Same,
@@ -22,8 +22,8 @@ pub enum Verdict {
 /// What became of all of them, in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TakenOver {
-    pub reservations: Vec<Verdict>,
-    pub leases: Vec<Verdict>,
+    pub reservations: Vec<Fate>,
+    pub leases: Vec<Fate>,
     /// `None` if nothing was new.
     pub committed: Option<Committed>,
 }
@@ -41,25 +41,26 @@ impl Leasing {
             let reserved = reservations.iter().map(|wanted| self.reserve(wanted, &mut changes)).collect();
             let mut core = self.core();
             let mut held = Held::under(core.book.policy());
-            core.book.leases().for_each(|lease| held.put(lease));
+            core.book.leases().for_each(|kept| held.put(&kept.lease()));
+            core.book6.leases().for_each(|lease| held.put(lease));
             let now = self.clock.wall();
             let quarantine = core.book.policy().rules.quarantine;
             let judged = leases.iter().map(|carried| match held.take(carried, now, quarantine) {
-                Taken::New(change) if pending(&core.book, &change) => {
-                    Verdict::Refused("a change of this address is being committed; try again".to_owned())
+                Taken::New(change) if pending(&core, &change) => {
+                    Fate::Refused("a change of this address is being committed; try again".to_owned())
                 }
                 Taken::New(change) => {
                     changes.push(*change);
-                    Verdict::New
+                    Fate::New
                 }
-                Taken::Same => Verdict::Same,
-                Taken::Refused(why) => Verdict::Refused(why),
+                Taken::Same => Fate::Same,
+                Taken::Refused(why) => Fate::Refused(why),
             });
             let taken = TakenOver { reservations: reserved, leases: judged.collect(), committed: None };
-            (taken, core.book.begin(&changes))
+            (taken, core.begin(&changes))
         };
         if changes.is_empty() {
-            self.core().book.settle(ticket);
+            self.core().settle(ticket);
             return Ok(first);
         }
         let leasing = self.clone();
@@ -70,7 +71,7 @@ impl Leasing {
         // a task of its own: the marks must be taken off even if the asker goes away
         let taking = tokio::spawn(async move {
             let done = ledger.propose(Proposal { changes, vote: Some(vote), otherwise: Vec::new() }).await;
-            leasing.core().book.settle(ticket);
+            leasing.core().settle(ticket);
             done
         });
         match taking.await.map_err(|_| ObjectError::Busy)?? {
@@ -80,20 +81,20 @@ impl Leasing {
     }
 
     /// Judges a reservation against those in force and those of this import that came before it.
-    fn reserve(&self, wanted: &Reservation, changes: &mut Vec<Change>) -> Verdict {
+    fn reserve(&self, wanted: &Reservation, changes: &mut Vec<Change>) -> Fate {
         let here = self.core().book.reservations().iter().find(|r| r.id == wanted.id).cloned();
         if here.is_some_and(|here| Reservation { origin: wanted.origin.clone(), ..(*here).clone() } == *wanted) {
-            return Verdict::Same;
+            return Fate::Same;
         }
         if let Err(error) = self.judge(wanted) {
-            return Verdict::Refused(error.to_string());
+            return Fate::Refused(error.to_string());
         }
         let before = changes.iter().filter_map(reservation).find_map(|other| self.rival(other, wanted));
         if let Some(thing) = before {
-            return Verdict::Refused(format!("{thing} is reserved twice"));
+            return Fate::Refused(format!("{thing} is reserved twice"));
         }
         changes.push(Change::ReservationPut(Box::new(wanted.clone())));
-        Verdict::New
+        Fate::New
     }
 }
 
@@ -105,10 +106,6 @@ fn reservation(change: &Change) -> Option<&Reservation> {
 }
 
 /// True if the address or the client of a change is in flight.
-fn pending(book: &crate::domain::dhcp::book::Book, change: &Change) -> bool {
-    let Change::LeaseGranted(lease) = change else { return false };
-    let (Some(network), std::net::IpAddr::V4(ip)) = (book.policy().by_name(&lease.network), lease.ip) else {
-        return false;
-    };
-    book.is_address_pending(network, ip) || book.is_pending(network, &lease.client)
+fn pending(core: &super::Core, change: &Change) -> bool {
+    matches!(change, Change::LeaseGranted(lease) if core.is_busy(lease))
 }

@@ -447,3 +447,6 @@ async fn many_clients_share_batches_and_no_address() {
     }
     assert_eq!((b.granted(), b.leasing.leases().len()), (200, 200));
 }
+
+/// The packet log.
+mod steps;

@@ -262,8 +262,12 @@ async fn write_logs(c: &mut SqliteConnection, f: &Folding) -> Result<()> {
 /// Days that the append-only tables reach back, before the newest entry.
 const KEPT: [(&str, i64); 3] = [("event", 30), ("tx", 60), ("audit", 365)];
 
+/// Octets of old events, at most: then the oldest go before their time (CL-507).
+const EVENT_BYTES: i64 = 1 << 30;
+
 /// Removes what is older than its retention, at most 1,000 rows a table; true if there may be more.
-pub(in crate::store) async fn prune(c: &mut SqliteConnection) -> Result<bool> {
+/// Assignments of addresses are kept for `history_days` after their end.
+pub(in crate::store) async fn prune(c: &mut SqliteConnection, history_days: i64) -> Result<bool> {
     let newest: Option<i64> =
         sqlx::query_scalar("SELECT at FROM event ORDER BY seq DESC LIMIT 1").fetch_optional(&mut *c).await?;
     let Some(newest) = newest else { return Ok(false) };
@@ -276,5 +280,80 @@ pub(in crate::store) async fn prune(c: &mut SqliteConnection) -> Result<bool> {
         sql.push(if table == "tx" { ") AND (source, txid) NOT IN (SELECT source, txid FROM tx_open)" } else { ")" });
         more |= sql.build().execute(&mut *c).await?.rows_affected() == 1000;
     }
-    Ok(more)
+    // who holds an address now is never forgotten
+    let sql = "DELETE FROM lease_history WHERE (network, ip, began, client) IN (SELECT network, ip, began, client \
+         FROM lease_history WHERE ended < ? LIMIT 1000)";
+    let before = newest.saturating_sub(history_days.saturating_mul(86_400_000));
+    more |= sqlx::query(sql).bind(before).execute(&mut *c).await?.rows_affected() == 1000;
+    Ok(more | cut_events(c, EVENT_BYTES).await?)
+}
+
+/// Removes the oldest 1,000 events if all of them, by the size of the newest, hold more octets than that.
+async fn cut_events(c: &mut SqliteConnection, most: i64) -> Result<bool> {
+    // there are at most as many as numbers between the first and the last: counting takes longer
+    let (span, size): (Option<i64>, Option<f64>) = sqlx::query_as(
+        "SELECT (SELECT max(seq) FROM event) - (SELECT min(seq) FROM event) + 1, \
+         (SELECT avg(length(entry)) FROM (SELECT entry FROM event ORDER BY seq DESC LIMIT 100))",
+    )
+    .fetch_one(&mut *c)
+    .await?;
+    // a row's key and header, roughly
+    let each = size.unwrap_or(0.0) + 32.0;
+    #[allow(clippy::cast_precision_loss)]
+    let fits = |count: i64| count as f64 * each <= most as f64;
+    if fits(span.unwrap_or(0)) || fits(sqlx::query_scalar("SELECT count(*) FROM event").fetch_one(&mut *c).await?) {
+        return Ok(false);
+    }
+    let sql = "DELETE FROM event WHERE seq IN (SELECT seq FROM event ORDER BY seq LIMIT 1000)";
+    Ok(sqlx::query(sql).execute(&mut *c).await?.rows_affected() == 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::Connection;
+
+    async fn database() -> SqliteConnection {
+        let mut c = SqliteConnection::connect("sqlite::memory:").await.expect("a database");
+        let schema = include_str!("../../../migrations/sqlite/0001_journal_and_tables.sql");
+        sqlx::raw_sql(schema).execute(&mut c).await.expect("a schema");
+        c
+    }
+
+    async fn count(c: &mut SqliteConnection, table: &'static str) -> i64 {
+        let sql = if table == "event" { "SELECT count(*) FROM event" } else { "SELECT count(*) FROM lease_history" };
+        sqlx::query_scalar(sql).fetch_one(c).await.expect("counted")
+    }
+
+    #[tokio::test]
+    async fn events_beyond_their_bound_go_the_oldest_first() {
+        let mut c = database().await;
+        let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) \
+             INSERT INTO event SELECT i, 0, 1, 'xxxxxxxx' FROM n";
+        sqlx::raw_sql(sql).execute(&mut c).await.expect("filled");
+        assert!(!cut_events(&mut c, 3000 * 40).await.expect("looked"), "they fit");
+        assert!(cut_events(&mut c, 2500 * 40).await.expect("cut"));
+        assert_eq!(count(&mut c, "event").await, 2000);
+        let oldest: i64 = sqlx::query_scalar("SELECT min(seq) FROM event").fetch_one(&mut c).await.expect("read");
+        assert_eq!(oldest, 1001);
+    }
+
+    #[tokio::test]
+    async fn an_assignment_is_kept_as_long_as_the_law_wants_and_one_that_lasts_for_ever() {
+        let mut c = database().await;
+        let day = 86_400_000_i64;
+        let sql = format!(
+            "INSERT INTO event VALUES (1, {}, 1, 'x'); INSERT INTO lease_history \
+             (network, ip, began, client, expires, ended, seq) VALUES \
+             ('a', '10.0.0.1', 0, 'hw:1:02', {day}, {day}, 1), ('a', '10.0.0.2', 0, 'hw:1:03', {day}, NULL, 2), \
+             ('a', '10.0.0.3', 0, 'hw:1:04', {day}, {}, 3);",
+            400 * day,
+            300 * day
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut c).await.expect("filled");
+        prune(&mut c, 365).await.expect("pruned");
+        assert_eq!(count(&mut c, "lease_history").await, 2);
+        prune(&mut c, 30).await.expect("pruned");
+        assert_eq!(count(&mut c, "lease_history").await, 1, "who has the address now");
+    }
 }

@@ -27,6 +27,8 @@ pub(super) struct Writer<P> {
     pub clock: Arc<dyn Clock>,
     pub head: Arc<AtomicU64>,
     pub published: broadcast::Sender<Arc<[Entry]>>,
+    /// Batches that were written, and the changes in them.
+    pub sizes: (Arc<AtomicU64>, Arc<AtomicU64>),
     /// Orders that were taken off the queue and have to wait for the next batch.
     pub held: VecDeque<Order>,
 }
@@ -134,6 +136,8 @@ impl<P: Port> Writer<P> {
             if let Err(error) = self.port.append(Batch { entries: entries.clone(), texts }).await {
                 return self.refused(error, claims, waiting);
             }
+            self.sizes.0.fetch_add(1, Ordering::Relaxed);
+            self.sizes.1.fetch_add(entries.len() as u64, Ordering::Relaxed);
             self.views.iter_mut().for_each(|view| view.apply(&entries));
             self.head.fetch_add(entries.len() as u64, Ordering::AcqRel);
         }

@@ -14,6 +14,7 @@ use crate::domain::lease::{Cause, ClientKey, End, Lease};
 use crate::domain::net::Mac;
 use crate::domain::time::Wall;
 use crate::store::entries::arbitrary::{change, lease_change};
+use crate::store::history::Asked;
 use crate::store::history::{History, SqliteHistory};
 use crate::store::ledger::Recovered;
 use crate::store::open::{self, Opened};
@@ -226,7 +227,8 @@ async fn a_journal_row_goes_once_it_is_folded_and_what_must_outlive_it_stays() {
     assert_eq!((left, port.unfolded()), (0, 0));
     let line = history.audit(None, 10).await.expect("read").remove(0);
     assert_eq!((line.seq, line.who.as_str(), line.detail.as_str()), (3, "a", "d"));
-    let held = history.assignments(None, Some(Mac([2, 0, 0, 0, 0, 1])), 10).await.expect("read");
+    let held =
+        history.assignments(&Asked { mac: Some(Mac([2, 0, 0, 0, 0, 1])), ..Asked::default() }, 10).await.expect("read");
     // the extension changed `began` here, so these are two assignments, both over
     assert!(held.iter().all(|a| a.reason.as_deref() == Some("released") && a.ip == "10.77.0.100"), "{held:?}");
     port.close().await.expect("closed");
@@ -242,7 +244,8 @@ async fn one_assignment_is_one_row_of_the_history_however_often_it_is_extended()
         port.append(batch_of(seq, &[change])).await.expect("appended");
         fold_all(&mut port).await;
     }
-    let held = history.assignments(Some([10, 77, 0, 100].into()), None, 10).await.expect("read");
+    let held =
+        history.assignments(&Asked { ip: Some([10, 77, 0, 100].into()), ..Asked::default() }, 10).await.expect("read");
     let told: Vec<_> = held.iter().map(|a| (a.client.as_str(), a.began.0, a.reason.as_deref())).collect();
     assert_eq!(told, [("hw:1:020000000002", 9, Some("revoked")), ("hw:1:020000000001", 0, Some("expired"))]);
     port.close().await.expect("closed");

@@ -14,13 +14,13 @@ use axum::{Extension, Router};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
-use super::{Api, Page, Params};
+use super::{Api, Page, Params, wants};
 use crate::server::http::problem::Problem;
 use crate::service::access::Credential;
 use crate::service::events::{Event, EventsError, Follower, PAGE};
 
 /// How often a stream looks whether its credential was revoked.
-const LIVE: Duration = Duration::from_secs(1);
+pub(super) const LIVE: Duration = Duration::from_secs(1);
 const PING: Duration = Duration::from_secs(15);
 
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -72,14 +72,9 @@ async fn events(
     headers: HeaderMap,
     Params(query): Params<Query>,
 ) -> Result<Response, Problem> {
-    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
-    if accept.contains("text/event-stream") {
-        let last = headers.get("last-event-id").map(|value| {
-            let number = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
-            number.ok_or_else(|| Problem::bad("`Last-Event-ID` must be a number"))
-        });
-        let after = last.transpose()?.or(query.after);
-        return Ok(follow(api.clone(), credential, api.events.follow(after).await?));
+    if wants(&headers, "text/event-stream") {
+        let after = last_event_id(&headers)?.or(query.after);
+        return Ok(follow(api.clone(), credential, api.events.follow(after).await?, |_| true));
     }
     let limit = query.limit.unwrap_or(100);
     if !(1..=PAGE).contains(&limit) {
@@ -95,11 +90,26 @@ async fn events(
     Ok(axum::Json(Page { items: found.into_iter().map(Item::from).collect(), total, cursor }).into_response())
 }
 
-/// A stream that ends when the daemon stops or the credential is revoked.
-fn follow(api: Arc<Api>, credential: Credential, follower: Follower) -> Response {
-    let frames = stream::unfold((api, credential, follower), |(api, credential, mut follower)| async move {
+/// Where a client that comes back left off.
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let last = headers.get("last-event-id").map(|value| {
+        let number = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
+        number.ok_or_else(|| Problem::bad("`Last-Event-ID` must be a number"))
+    });
+    last.transpose()
+}
+
+/// A stream of the events that fit; it ends when the daemon stops or the credential is revoked.
+pub(super) fn follow(
+    api: Arc<Api>,
+    credential: Credential,
+    follower: Follower,
+    fits: fn(&crate::service::events::Event) -> bool,
+) -> Response {
+    let frames = stream::unfold((api, credential, follower), move |(api, credential, mut follower)| async move {
         loop {
             match tokio::time::timeout(LIVE, follower.next()).await {
+                Ok(Some(event)) if !fits(&event) => {}
                 Ok(Some(event)) => {
                     let frame = Frame::default().id(event.seq.to_string());
                     let frame = frame.json_data(Item::from(event)).ok()?;
@@ -111,6 +121,11 @@ fn follow(api: Arc<Api>, credential: Credential, follower: Follower) -> Response
             }
         }
     });
+    sse(frames)
+}
+
+/// Frames as a stream that says that it lives.
+pub(super) fn sse(frames: impl stream::Stream<Item = Result<Frame, Infallible>> + Send + 'static) -> Response {
     let mut response = Sse::new(frames).keep_alive(KeepAlive::new().interval(PING).text("ping")).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     response

@@ -16,7 +16,7 @@ use crate::domain::hex;
 use crate::domain::time::Wall;
 use crate::server::http::problem::Problem;
 use crate::service::access::{Credential, Right};
-use crate::service::leasing::Verdict;
+use crate::service::leasing::Fate;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new().route("/import", post(import))
@@ -61,12 +61,12 @@ struct Became {
     why: Option<String>,
 }
 
-impl From<Verdict> for Became {
-    fn from(verdict: Verdict) -> Became {
+impl From<Fate> for Became {
+    fn from(verdict: Fate) -> Became {
         match verdict {
-            Verdict::New => Became { result: "new", why: None },
-            Verdict::Same => Became { result: "same", why: None },
-            Verdict::Refused(why) => Became { result: "refused", why: Some(why) },
+            Fate::New => Became { result: "new", why: None },
+            Fate::Same => Became { result: "same", why: None },
+            Fate::Refused(why) => Became { result: "refused", why: Some(why) },
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
@@ -30,6 +30,8 @@ use crate::service::provisioning::Provisioning;
 
 /// `/api/v1/devices`, `configs`, `provisioning`.
 mod devices;
+/// Packet log, pools, options and history of addresses.
+mod dhcp;
 /// `/api/v1/dns`.
 mod dns;
 /// `GET /api/v1/events`: list, and live over SSE.
@@ -76,6 +78,7 @@ pub fn router(api: Arc<Api>) -> Router {
     let v1 = Router::new()
         .merge(noun("event", events::routes()))
         .merge(noun("lease", leases::routes()))
+        .merge(noun("lease", dhcp::routes()))
         .merge(noun("reservation", reservations::routes()))
         .merge(noun("reservation", import::routes()))
         .merge(noun("device", devices::routes()))
@@ -178,25 +181,59 @@ pub(super) struct Page<T> {
 impl PageQuery {
     /// The page out of all objects, each with a key that orders and names it.
     pub fn page<T: Serialize>(&self, mut all: Vec<(String, T)>) -> Result<axum::Json<Page<T>>, Problem> {
+        if let Some(q) = self.q.as_ref().map(|q| q.to_lowercase()) {
+            all.retain(|(_, item)| serde_json::to_string(item).is_ok_and(|text| text.to_lowercase().contains(&q)));
+        }
+        Paging { limit: self.limit, cursor: self.cursor.as_deref(), descending: false }.page(all).map(axum::Json)
+    }
+}
+
+/// Which page, and in which order.
+#[derive(Debug, Default)]
+pub(super) struct Paging<'a> {
+    pub limit: Option<usize>,
+    pub cursor: Option<&'a str>,
+    pub descending: bool,
+}
+
+impl Paging<'_> {
+    /// The page out of all objects that are wanted, each with a key that orders and names it.
+    pub fn page<T>(&self, mut all: Vec<(String, T)>) -> Result<Page<T>, Problem> {
         let limit = self.limit.unwrap_or(100);
         if !(1..=LARGEST_PAGE).contains(&limit) {
             return Err(Problem::bad(format!("`limit` is 1 to {LARGEST_PAGE}")));
         }
-        if let Some(q) = self.q.as_ref().map(|q| q.to_lowercase()) {
-            all.retain(|(_, item)| serde_json::to_string(item).is_ok_and(|text| text.to_lowercase().contains(&q)));
-        }
         let total = all.len();
-        all.sort_by(|(a, _), (b, _)| a.cmp(b));
-        if let Some(cursor) = &self.cursor {
+        let order = |a: &String, b: &String| if self.descending { b.cmp(a) } else { a.cmp(b) };
+        all.sort_by(|(a, _), (b, _)| order(a, b));
+        if let Some(cursor) = self.cursor {
             let after = hex::read(cursor.as_bytes())
                 .and_then(|octets| String::from_utf8(octets).ok())
                 .ok_or_else(|| Problem::bad("`cursor` is none that was given out here"))?;
-            all.retain(|(key, _)| *key > after);
+            all.retain(|(key, _)| order(key, &after).is_gt());
         }
         let cursor = (all.len() > limit).then(|| hex::write(all[limit - 1].0.as_bytes()));
         all.truncate(limit);
-        Ok(axum::Json(Page { items: all.into_iter().map(|(_, item)| item).collect(), total, cursor }))
+        Ok(Page { items: all.into_iter().map(|(_, item)| item).collect(), total, cursor })
     }
+}
+
+/// True if a client wants that media type and says so.
+pub(super) fn wants(headers: &HeaderMap, media: &str) -> bool {
+    headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.contains(media))
+}
+
+/// Rows as a CSV file (RFC 4180). What a spreadsheet would take for a formula is made text.
+pub(super) fn csv(columns: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Response {
+    let cell = |text: &str| {
+        let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+        let text = if formula { format!("'{text}") } else { text.to_owned() };
+        if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    };
+    let line = |cells: &mut dyn Iterator<Item = &str>| cells.map(cell).collect::<Vec<_>>().join(",") + "\r\n";
+    let mut out = line(&mut columns.iter().copied());
+    rows.for_each(|row| out += &line(&mut row.iter().map(String::as_str)));
+    ([(header::CONTENT_TYPE, "text/csv; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], out).into_response()
 }
 
 /// What a client sent, for people: text where it is text, escapes elsewhere.
@@ -235,5 +272,17 @@ mod tests {
         let forged = PageQuery { cursor: Some("xyz".to_owned()), ..PageQuery::default() };
         assert!(forged.page(all()).is_err());
         assert!(PageQuery { limit: Some(0), ..PageQuery::default() }.page(all()).is_err());
+        let last = Paging { limit: Some(2), cursor: None, descending: true }.page(all()).expect("a page");
+        assert_eq!(last.items, [24, 23]);
+        let before = Paging { limit: Some(2), cursor: last.cursor.as_deref(), descending: true };
+        assert_eq!(before.page(all()).expect("a page").items, [22, 21]);
+    }
+
+    #[tokio::test]
+    async fn a_csv_file_runs_no_formula_in_a_spreadsheet() {
+        let rows = vec![vec!["=1+1".to_owned(), "a,\"b\"".to_owned()], vec!["@x".to_owned(), "plain".to_owned()]];
+        let body = csv(&["ip", "name"], rows.into_iter()).into_body();
+        let bytes = axum::body::to_bytes(body, 1 << 10).await.expect("a body");
+        assert_eq!(bytes, "ip,name\r\n'=1+1,\"a,\"\"b\"\"\"\r\n'@x,plain\r\n");
     }
 }

@@ -10,18 +10,18 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use serde::Deserialize;
 
-use super::{Api, devices, leases, noun};
+use super::{Api, devices, leases, noun, status};
 use crate::domain::time::Wall;
 use crate::metrics;
 use crate::server::http::problem::Problem;
 use crate::server::http::session::COOKIE;
 use crate::server::http::ui::{self, Figure, Finding, Page, ROWS, Table};
 use crate::service::access::Credential;
-use crate::service::health::State as Condition;
+use crate::service::leasing::PoolUse;
 
 /// Beside the API.
 pub(super) fn routes() -> Router<Arc<Api>> {
-    let page = noun("status", Router::new().route("/", get(status)));
+    let page = noun("status", Router::new().route("/", get(overview)));
     Router::new()
         .merge(page)
         .route("/login", get(form).post(login))
@@ -83,9 +83,15 @@ async fn logout(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response<Bod
     response
 }
 
-async fn status(State(api): State<Arc<Api>>, Extension(_): Extension<Credential>) -> Result<Response<Body>, Problem> {
-    let tables =
-        vec![lease_table(&api), device_table(&api), host_table(&api), name_table(&api), event_table(&api).await?];
+async fn overview(State(api): State<Arc<Api>>, Extension(_): Extension<Credential>) -> Result<Response<Body>, Problem> {
+    let tables = vec![
+        lease_table(&api),
+        pool_table(&api),
+        device_table(&api),
+        host_table(&api),
+        name_table(&api),
+        event_table(&api).await?,
+    ];
     let figures = tables.iter().map(|t| Figure { label: t.title, value: t.total, link: t.id }).collect();
     let page = Page {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -114,20 +120,36 @@ fn cut(text: &str) -> String {
 }
 
 fn findings(api: &Api) -> Vec<Finding> {
-    let told = api.health.parts().into_iter().filter_map(|(part, state)| match state {
-        Condition::Works => None,
-        Condition::Starting => Some(Finding { severity: "info", text: format!("{part}: starting") }),
-        Condition::Degraded(why) => Some(Finding { severity: "warning", text: format!("{part}: {why}") }),
-        Condition::Fails(why) => Some(Finding { severity: "error", text: format!("{part}: {why}") }),
-    });
-    let mut all: Vec<Finding> = told.collect();
-    all.sort_by_key(|finding| ["error", "warning", "info"].iter().position(|word| *word == finding.severity));
-    all
+    let shown = |finding: status::Finding| {
+        let about = if finding.fix.is_some() { String::new() } else { format!("{}: ", finding.id) };
+        let fix = finding.fix.map_or_else(String::new, |fix| format!(" - {fix}"));
+        Finding { severity: finding.severity, text: format!("{about}{}{fix}", finding.text) }
+    };
+    status::findings(api).into_iter().map(shown).collect()
+}
+
+fn pool_table(api: &Api) -> Table {
+    let all = api.leasing.pools();
+    let row = |pool: &PoolUse| {
+        let counts = [pool.size, pool.free, pool.leased, pool.reserved, pool.offered, pool.quarantined];
+        let mut row = vec![pool.network.clone(), pool.subnet.to_string(), format!("{} %", pool.percent())];
+        row.extend(counts.iter().map(ToString::to_string));
+        row
+    };
+    Table {
+        id: "pools",
+        title: "Pools",
+        total: all.len(),
+        columns: &["Network", "Subnet", "Used", "Size", "Free", "Leased", "Reserved", "Offered", "Quarantined"],
+        rows: all.iter().take(ROWS).map(row).collect(),
+        empty: "No subnet is configured. Add [[network]] and [[network.subnet]] blocks.",
+    }
 }
 
 fn lease_table(api: &Api) -> Table {
     let mut all = api.leasing.leases();
-    all.sort_by_key(|lease| lease.ip);
+    // the latest first: who looks here wonders what just happened
+    all.sort_by_key(|lease| (std::cmp::Reverse(lease.began), lease.ip));
     let row = |item: leases::Item| {
         let name = item.fqdn.or(item.hostname).unwrap_or_default();
         let expires = item.expires.map_or("never".to_owned(), |t| t.get(..16).unwrap_or(&t).replace('T', " "));

@@ -192,7 +192,7 @@ impl From<ObjectError> for Problem {
 }
 
 /// As it was written, with what keeps it from working at once.
-fn written(api: &Api, reservation: &Reservation) -> Item {
+pub(super) fn written(api: &Api, reservation: &Reservation) -> Item {
     let warning = api.leasing.squatter(reservation).map(|lease| {
         let holder = lease.mac.map_or_else(|| format!("{:?}", lease.client), |mac| mac.to_string());
         format!(

@@ -50,13 +50,44 @@ async fn metrics_text() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render())
 }
 
-async fn status(State(api): State<Arc<Api>>, Params(_): Params<Nothing>) -> Result<Json<Value>, Problem> {
+/// Something to look at, with what to do about it.
+pub(super) struct Finding {
+    pub id: String,
+    pub severity: &'static str,
+    pub text: String,
+    pub fix: Option<String>,
+}
+
+/// What the parts say of themselves, and what is odd about the configuration; the worst first.
+pub(super) fn findings(api: &Api) -> Vec<Finding> {
+    let of = |id: String, severity, text| Finding { id, severity, text, fix: None };
     let told = api.health.parts().into_iter().filter_map(|(part, state)| match state {
-        Condition::Fails(text) => Some(json!({ "id": part, "severity": "error", "text": text })),
-        Condition::Degraded(text) => Some(json!({ "id": part, "severity": "warning", "text": text })),
-        Condition::Starting | Condition::Works => None,
+        Condition::Works => None,
+        Condition::Starting => Some(of(part, "info", "starting".to_owned())),
+        Condition::Degraded(why) => Some(of(part, "warning", why)),
+        Condition::Fails(why) => Some(of(part, "error", why)),
     });
-    let findings: Vec<Value> = told.collect();
+    let mut all: Vec<Finding> = told.collect();
+    all.extend(api.leasing.findings().into_iter().map(|f| Finding {
+        id: f.id,
+        severity: if f.grave { "error" } else { "warning" },
+        text: f.text,
+        fix: Some(f.fix),
+    }));
+    all.extend(api.phones.too_many_new().into_iter().map(|network| Finding {
+        id: format!("too-many-devices {network}"),
+        severity: "warning",
+        text: format!("leases on {network} made too many new devices in this hour; further ones make none"),
+        fix: Some("look for forged vendor classes there, or raise provisioning.new_devices_per_hour".to_owned()),
+    }));
+    all.sort_by_key(|finding| ["error", "warning", "info"].iter().position(|word| *word == finding.severity));
+    all
+}
+
+async fn status(State(api): State<Arc<Api>>, Params(_): Params<Nothing>) -> Result<Json<Value>, Problem> {
+    let findings = findings(&api).into_iter().filter(|finding| finding.severity != "info");
+    let findings: Vec<Value> =
+        findings.map(|f| json!({ "id": f.id, "severity": f.severity, "text": f.text, "fix": f.fix })).collect();
     Ok(Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "domain": api.domain,
