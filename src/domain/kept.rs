@@ -143,6 +143,11 @@ impl Kept {
         rest.mac(self.flags())
     }
 
+    /// Raw option 82; read back only where the lease has one.
+    pub fn relay_info(&self) -> Option<Vec<u8>> {
+        (self.flags() & RELAY_INFO != 0).then(|| self.lease().relay_info).flatten()
+    }
+
     fn flags(&self) -> u16 {
         u16::from_le_bytes([self.bytes[16], self.bytes[17]])
     }

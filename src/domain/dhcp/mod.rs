@@ -5,12 +5,12 @@
 pub mod allocate;
 /// Who holds what, and which address is next: the memory that decisions are made against.
 pub mod book;
+/// Leases of another server.
+pub mod carry;
 /// Which clients are meant.
 pub mod classes;
 /// Options that the configuration defines.
 pub mod definitions;
-/// Leases of another server.
-pub mod carry;
 /// The registry of options.
 pub mod options;
 /// What the configuration says: networks, subnets, pools, options, recipes.

@@ -256,6 +256,8 @@ fn silence(request: &Request<'_>, why: Silence) -> Cow<'static, str> {
         Silence::Conflicts => "every address that was tried is used by a station that was not given it".into(),
         Silence::Unicast => "it was sent to our address, where multicast is wanted (RFC 9915)".into(),
         Silence::Stateless => "addresses are not given here (DHCPv6 is stateless)".into(),
+        Silence::Dropped => "the client is in the class DROP".into(),
+        Silence::Guarded => "the network is for classes that the client is not in".into(),
         Silence::Unexpected => "a client does not send this".into(),
     }
 }

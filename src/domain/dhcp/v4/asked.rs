@@ -9,23 +9,24 @@ use crate::domain::dhcp::classes::{Field, Subject};
 use crate::domain::dhcp::policy::{Place, Policy};
 use crate::domain::dhcp::reserve::Traits;
 use crate::domain::dhcp::wire::{code, relay};
-use crate::domain::lease::Lease;
 
 /// A request on its link.
 pub(super) struct Asked<'a> {
     request: &'a Request<'a>,
     network: &'a str,
-    info: Option<&'a [u8]>,
+    info: Option<Cow<'a, [u8]>>,
 }
 
 impl<'a> Asked<'a> {
     pub fn new(request: &'a Request<'a>, facts: Facts<'a>, policy: &'a Policy, place: Place) -> Asked<'a> {
         let network = &policy.networks[place.network];
-        let stored = |lease: &'a std::sync::Arc<Lease>| lease.relay_info.as_deref();
-        let lease = facts.book.lease_of(place.network, &request.client_key(network.identify));
+        let stored = || {
+            let ip = facts.book.address_of(place.network, &request.client_key(network.identify))?;
+            facts.book.kept(place.network, ip)?.relay_info().map(Cow::Owned)
+        };
         let unsaid = request.relay_info.is_none() && !request.relayed();
-        let info = request.believed_relay_info(policy, place.network);
-        let info = info.or_else(|| lease.filter(|_| unsaid).and_then(stored));
+        let info = request.believed_relay_info(policy, place.network).map(Cow::Borrowed);
+        let info = info.or_else(|| if unsaid { stored() } else { None });
         Asked { request, network: &network.name, info }
     }
 
@@ -46,13 +47,13 @@ impl Subject for Asked<'_> {
     fn option(&self, code: u16) -> Option<Cow<'_, [u8]>> {
         let code = u8::try_from(code).ok()?;
         if code == code::RELAY_INFO {
-            return self.info.map(Cow::Borrowed);
+            return self.info.as_deref().map(Cow::Borrowed);
         }
         self.request.packet.option(code)
     }
 
     fn relay(&self, sub: u16) -> Option<Cow<'_, [u8]>> {
-        relay::value(self.info?, u8::try_from(sub).ok()?).map(Cow::Borrowed)
+        relay::value(self.info.as_deref()?, u8::try_from(sub).ok()?).map(Cow::Borrowed)
     }
 
     fn field(&self, field: Field) -> Option<Cow<'_, [u8]>> {

@@ -135,7 +135,7 @@ impl Case<'_> {
     fn run_out(&self, ip: Ipv4Addr) -> Decision {
         let left = self.facts.book.left(self.place.network, ip, self.now);
         let lease = self.facts.book.lease_of(self.place.network, &self.client());
-        let fqdn = lease.and_then(|lease| lease.fqdn.as_deref());
+        let fqdn = lease.as_deref().and_then(|lease| lease.fqdn.as_deref());
         Decision::send(self.ack(ip, self.place_of(ip), left, fqdn, false))
     }
 

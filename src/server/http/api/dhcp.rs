@@ -144,8 +144,8 @@ async fn known_options(Params(query): Params<PageQuery>) -> Result<axum::Json<Pa
         let value = json!({
             "code": option.code,
             "name": option.name,
-            "type": format!("{:?}", option.kind).to_lowercase(),
-            "list": option.list,
+            "type": format!("{:?}", option.form.kind).to_lowercase(),
+            "list": option.form.list,
             "settable": !option.owned,
             "about": option.doc,
         });
