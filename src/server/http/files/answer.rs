@@ -14,6 +14,7 @@ use hyper::header::{
 use hyper::http::HeaderValue;
 use hyper::{Method, Request, Response, StatusCode};
 use ipnet::IpNet;
+use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::Instant;
 
 use super::Shop;
@@ -26,6 +27,17 @@ const PATH_BYTES: usize = 2048;
 /// A denial leaves this long after its request came, whatever was looked at in between: its time must not
 /// tell what its bytes do not (SE-11). Many times what the looking takes.
 const DENIAL: Duration = Duration::from_millis(5);
+/// And up to this much later, by chance: the looking also leaves caches warm or cold, which shows as a
+/// microsecond or two after the timer.
+const DENIAL_SPREAD_US: u64 = 1_000;
+
+/// When the denial of a request leaves.
+fn denial_due(began: Instant) -> Instant {
+    let mut noise = [0; 8];
+    // without randomness the wait alone has to do
+    let _ = SystemRandom::new().fill(&mut noise);
+    began + DENIAL + Duration::from_micros(u64::from_le_bytes(noise) % DENIAL_SPREAD_US)
+}
 
 /// The two ends of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +75,7 @@ pub(super) async fn answer(shop: &Shop, ends: Ends, request: Request<Incoming>) 
     match shop.phones.serve(asked).await {
         FileReply::File(file) => serve(request.headers(), &file, head),
         FileReply::NotFound => {
-            alarm::sleep_until(began + DENIAL).await;
+            alarm::sleep_until(denial_due(began)).await;
             plain(StatusCode::NOT_FOUND, "not found\n")
         }
         FileReply::Failed => plain(StatusCode::INTERNAL_SERVER_ERROR, "failed\n"),
