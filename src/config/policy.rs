@@ -15,7 +15,7 @@ use crate::domain::dhcp::classes::Classes;
 use crate::domain::dhcp::definitions::{Definitions, Meaning, Spot};
 use crate::domain::dhcp::options::{self, Type};
 use crate::domain::dhcp::policy::{Boot, ClassOptions, LeaseTimes, Policy, Pool, Rules, Server, Setting, Value};
-use crate::domain::dhcp::policy::{Network as Link, Placeholders, Subnet as Prefix};
+use crate::domain::dhcp::policy::{Network as Link, Placeholders, Subnet as Prefix, Subnet6};
 use crate::domain::dhcp::value;
 use crate::domain::lease::{Origin, Reservation as Reserved};
 
@@ -109,7 +109,7 @@ fn link(reader: &Reader<'_, '_>, network: &Network, parts: &Parts<'_>) -> Link {
         domain: network.domain.clone(),
         vlan: network.vlan,
         subnets: network.subnets.iter().filter_map(|s| prefix(reader, s, dhcp4)).collect(),
-        subnets6: network.subnets.iter().filter_map(|s| dhcp6::prefix(doc, s, dhcp6)).collect(),
+        subnets6: network.subnets.iter().filter_map(|s| prefix6(reader, s, dhcp6)).collect(),
         relays6: network.relays6.clone(),
         interface_ids: network.interface_ids.clone(),
         options6: dhcp6::of_network(doc, network, dns.enabled),
@@ -121,6 +121,11 @@ fn link(reader: &Reader<'_, '_>, network: &Network, parts: &Parts<'_>) -> Link {
         ipv6_only: network.ipv6_only,
         guard: reader.guard(&network.guard),
     }
+}
+
+fn prefix6(reader: &Reader<'_, '_>, subnet: &Subnet, dhcp6: &Dhcp6) -> Option<Subnet6> {
+    let prefix = dhcp6::prefix(reader.doc, subnet, dhcp6)?;
+    Some(Subnet6 { guard: reader.guard(&subnet.guard), ..prefix })
 }
 
 fn prefix(reader: &Reader<'_, '_>, subnet: &Subnet, dhcp4: &Dhcp4) -> Option<Prefix> {

@@ -4,7 +4,9 @@ use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 use lanlord::domain::change::Change;
+use lanlord::domain::dhcp::classes::{Class, Classes, Effects, Expression};
 use lanlord::domain::dhcp::policy::{Delegation, Network, Policy, Pool6, Setting6, Subnet6, Times6};
+use lanlord::domain::dhcp::reserve::option_code;
 use lanlord::domain::host::{CustomOption, Host, Interface};
 use lanlord::domain::lease::{Origin, Reservation, ReservationKey};
 
@@ -23,11 +25,19 @@ pub fn line(old: &Policy, head: &str, rest: &str, words: &Words<'_>) -> Result<P
         "reserve" => next.reservations.push(reservation(words, next.reservations.len())),
         "forget-reservations" => next.reservations.clear(),
         "forget-networks" => networks.clear(),
+        "class" => {
+            let (name, text) = rest.split_once(' ').ok_or("NAME EXPRESSION")?;
+            let test = Some(Expression::parse(text, &option_code).map_err(|e| e.to_string())?);
+            let class =
+                Class { name: name.to_owned(), matchers: Vec::new(), test, effects: Effects::default(), place: None };
+            next.classes = Classes::new([next.classes.list(), &[class]].concat());
+        }
         "rule" => rule(&mut next, words)?,
         _ => return Err(format!("no such line: {head}")),
     }
     let mut policy = Policy::new(networks);
     policy.options6 = next.options6;
+    policy.classes = next.classes;
     policy.reservations = next.reservations;
     policy.rules = next.rules;
     policy.rules6 = next.rules6;
@@ -40,6 +50,7 @@ fn network(words: &Words<'_>) -> Network {
         interface: words.value("interface").map(str::to_owned),
         domain: words.value("domain").unwrap_or_default().to_owned(),
         authoritative: words.has("authoritative"),
+        guard: words.values("class").map(str::to_owned).collect(),
         relays6: words.values("relay").map(ip).collect(),
         interface_ids: words.values("interface-id").map(bytes).collect(),
         ..Network::default()
@@ -57,6 +68,7 @@ fn subnet(words: &Words<'_>) -> Subnet6 {
         let length = length.parse().expect("a length");
         subnet.delegate.push(Delegation { prefix: net(prefix), length, exclude });
     }
+    subnet.guard = words.values("class").map(str::to_owned).collect();
     subnet.times = words.value("time").map(|text| {
         let (preferred, valid) = text.split_once('/').expect("PREFERRED/VALID");
         Times6 { preferred: preferred.parse().unwrap(), valid: valid.parse().unwrap() }
@@ -90,6 +102,7 @@ fn reservation(words: &Words<'_>, number: usize) -> Reservation {
     let mut keys: Vec<ReservationKey> = words.values("mac").map(|m| ReservationKey::Mac(mac(m))).collect();
     let iaid = words.value("iaid").map(|n| n.parse().unwrap());
     keys.extend(words.values("duid").map(|duid| ReservationKey::Duid { duid: hex(duid), iaid }));
+    keys.extend(words.value("test").map(|test| ReservationKey::Test(test.replace('_', " "))));
     keys.extend(words.values("remote").map(|id| ReservationKey::RemoteId(bytes(id))));
     Reservation {
         network: words.value("network").map(str::to_owned),

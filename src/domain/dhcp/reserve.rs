@@ -175,6 +175,12 @@ impl Reservations {
         found.filter(move |r| on(network, r))
     }
 
+    /// The reservation on a network, of whatever family its addresses are, whose expression the client meets.
+    pub fn tested_on(&self, network: &str, member: &Membership<'_>) -> Option<&Arc<Reservation>> {
+        let mut here = self.tested.iter().filter(|(_, reservation)| on(network, reservation));
+        here.find(|(test, _)| member.meets(test)).map(|(_, reservation)| reservation)
+    }
+
     /// True if the address, or the prefix that begins with it, waits for somebody on that network.
     pub fn holds6(&self, network: &str, ip: Ipv6Addr) -> bool {
         self.by_ip6.get(&ip).is_some_and(|list| list.iter().any(|r| on(network, r)))

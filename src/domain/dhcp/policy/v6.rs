@@ -86,12 +86,21 @@ pub struct Subnet6 {
     pub delegate: Vec<Delegation>,
     pub options: Vec<Setting6>,
     pub times: Option<Times6>,
+    /// Classes that it is for; for everybody if there are none.
+    pub guard: Vec<String>,
 }
 
 impl Subnet6 {
     /// A subnet of that prefix with everything else unset.
     pub fn new(prefix: Ipv6Net) -> Subnet6 {
-        Subnet6 { prefix: prefix.trunc(), pools: Vec::new(), delegate: Vec::new(), options: Vec::new(), times: None }
+        Subnet6 {
+            prefix: prefix.trunc(),
+            pools: Vec::new(),
+            delegate: Vec::new(),
+            options: Vec::new(),
+            times: None,
+            guard: Vec::new(),
+        }
     }
 
     /// True if a client may have the address at all: inside the prefix, and none of its anycast addresses.

@@ -31,7 +31,7 @@ impl<'a> Case<'a> {
         // the reservations were found for the first IA; another may have others, if they name an IAID
         let first = self.request.ias.first().map_or(0, |first| first.iaid);
         let own: Vec<_> = if first == ia.iaid {
-            self.reserved.clone()
+            self.standing.reserved.clone()
         } else {
             let name = self.policy.networks[self.network].name.as_str();
             self.facts.shared.reservations().all_of(name, self.traits(ia.iaid)).cloned().collect()
@@ -102,17 +102,20 @@ impl<'a> Case<'a> {
 
     /// The subnet whose pools or delegations give this piece to anybody.
     fn given(&self, (ip, length): Piece, client: &ClientKey) -> Option<usize> {
-        let subnets = &self.policy.networks[self.network].subnets6;
         match client {
-            ClientKey::Ia { kind: IaKind::Address, .. } => {
-                subnets.iter().position(|subnet| length == 128 && subnet.pooled(ip))
-            }
+            ClientKey::Ia { kind: IaKind::Address, .. } => self.open(|subnet| length == 128 && subnet.pooled(ip)),
             ClientKey::Ia { kind: IaKind::Prefix, .. } => {
                 let prefix = Ipv6Net::new(ip, length).ok()?;
-                subnets.iter().position(|subnet| subnet.delegate.iter().any(|d| d.gives(prefix)))
+                self.open(|subnet| subnet.delegate.iter().any(|d| d.gives(prefix)))
             }
             _ => None,
         }
+    }
+
+    /// The first subnet that is for this client and fits.
+    fn open(&self, fits: impl Fn(&Subnet6) -> bool) -> Option<usize> {
+        let mut subnets = self.policy.networks[self.network].subnets6.iter().enumerate();
+        subnets.find(|(at, subnet)| !self.standing.closed.contains(at) && fits(subnet)).map(|(at, _)| at)
     }
 
     /// Of the subnet that the relay named, else of the others on the link.
@@ -120,6 +123,7 @@ impl<'a> Case<'a> {
         let subnets = &self.policy.networks[self.network].subnets6;
         let preferred = self.request.link().and_then(|link| self.policy.within6(self.network, link)).unwrap_or(0);
         let order = std::iter::once(preferred).chain((0..subnets.len()).filter(|s| *s != preferred));
+        let order = order.filter(|s| !self.standing.closed.contains(s));
         let hash = self.hash(ia.iaid);
         order.filter_map(|s| Some((s, subnets.get(s)?))).find_map(|(s, subnet)| {
             if ia.code == code::IA_PD {

@@ -67,6 +67,9 @@ impl<'a> Case<'a> {
 
     /// The name of the lease; it counts as taken by this client from here on.
     pub(super) fn name(&self, ip: Ipv6Addr, client: &ClientKey, previous: Option<&str>) -> Option<String> {
+        if self.standing.skip_dns {
+            return None;
+        }
         let options = self.request.message.options;
         let option81 = options.find(code::FQDN).and_then(option81_of_39);
         self.facts.names.choose(&NameRequest {
@@ -74,7 +77,7 @@ impl<'a> Case<'a> {
             mac: self.request.mac,
             ip: IpAddr::V6(ip),
             domain: &self.policy.networks[self.network].domain,
-            reserved: self.reserved.iter().find_map(|reservation| reservation.name.as_deref()),
+            reserved: self.standing.reserved.iter().find_map(|reservation| reservation.name.as_deref()),
             option81: option81.as_deref(),
             option12: None,
             vendor_class: options.find(code::VENDOR_CLASS).and_then(first_class_data),

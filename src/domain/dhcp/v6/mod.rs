@@ -1,6 +1,8 @@
 //! DHCPv6 (RFC 9915): a datagram becomes a [`Request6`], [`decide`] says what follows. Owns every rule of
 //! the exchange; refuses to send, to commit and to look at a clock.
 
+/// Requests as classes see them.
+mod asked;
 /// Which addresses and prefixes an identity association gets.
 mod assign;
 /// SOLICIT, REQUEST, RENEW, REBIND.
@@ -24,7 +26,6 @@ pub mod wire;
 
 use std::cell::RefCell;
 use std::net::SocketAddrV6;
-use std::sync::Arc;
 
 use super::book::Book;
 use super::policy::Policy;
@@ -32,8 +33,8 @@ use super::reserve::Traits;
 pub use super::v4::Silence;
 use crate::domain::change::Change;
 use crate::domain::dns::naming::Names;
-use crate::domain::lease::Reservation;
 use crate::domain::time::Now;
+use asked::Standing;
 use book::{Book6, Effect6};
 pub use request::{Arrival6, Request6};
 use wire::{Kind, Reply};
@@ -93,8 +94,7 @@ struct Case<'a> {
     policy: &'a Policy,
     now: Now,
     network: usize,
-    /// Reservations that select this client, the most telling first, for its name and options.
-    reserved: Vec<Arc<Reservation>>,
+    standing: Standing,
     /// What this decision has given to an identity association already.
     taken: RefCell<Vec<assign::Piece>>,
 }
@@ -105,7 +105,12 @@ pub fn decide<'a>(request: &'a Request6<'a>, facts: &Facts6<'a>, policy: &'a Pol
         return Decision6::silent(why);
     }
     let Some(network) = request.network(policy) else { return Decision6::silent(Silence::NoSubnet) };
-    let case = Case::new(request, *facts, policy, now, network);
+    let standing = Standing::of(request, facts.shared.reservations(), policy, &policy.networks[network]);
+    let standing = match standing {
+        Ok(standing) => standing,
+        Err(why) => return Decision6::silent(why),
+    };
+    let case = Case { request, facts: *facts, policy, now, network, standing, taken: RefCell::default() };
     // RFC 9915 §18.4: messages sent to a unicast address of ours are discarded
     if !request.arrival.multicast && request.relays.is_empty() && request.kind != Kind::AddrRegInform {
         return case.unicast();
@@ -130,15 +135,9 @@ pub fn decide<'a>(request: &'a Request6<'a>, facts: &Facts6<'a>, policy: &'a Pol
     }
 }
 
-impl<'a> Case<'a> {
-    fn new(request: &'a Request6<'a>, facts: Facts6<'a>, policy: &'a Policy, now: Now, network: usize) -> Case<'a> {
-        let name = policy.networks[network].name.as_str();
-        let traits = request.traits(request.ias.first().map_or(0, |ia| ia.iaid));
-        let reserved = facts.shared.reservations().all_of(name, traits).cloned().collect();
-        Case { request, facts, policy, now, network, reserved, taken: RefCell::default() }
-    }
-
-    fn traits(&self, iaid: u32) -> Traits<'a> {
-        self.request.traits(iaid)
+impl Case<'_> {
+    fn traits(&self, iaid: u32) -> Traits<'_> {
+        let met = self.standing.reserved.first().map(|reservation| reservation.id.as_str());
+        Traits { met, ..self.request.traits(iaid) }
     }
 }

@@ -50,7 +50,7 @@ impl<'a> Case<'a> {
         let levels = [subnet.map_or(&[][..], |s| &s.options), &network.options6, &self.policy.options6];
         let mut sent: Vec<u16> = Vec::new();
         // what an administrator gave to one client reaches it, asked for or not
-        for (code, value) in self.reserved.iter().flat_map(|reservation| &reservation.options6) {
+        for (code, value) in self.standing.reserved.iter().flat_map(|reservation| &reservation.options6) {
             if !sent.contains(code) && !by_code(*code).is_some_and(|entry| entry.owned) {
                 sent.push(*code);
                 reply.items.push(Item::Raw(*code, value.clone().into()));

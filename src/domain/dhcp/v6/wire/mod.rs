@@ -45,6 +45,7 @@ pub mod code {
     pub const REMOTE_ID: u16 = 37;
     pub const SUBSCRIBER_ID: u16 = 38;
     pub const FQDN: u16 = 39;
+    pub const CLIENT_ARCH: u16 = 61;
     pub const RSOO: u16 = 66;
     pub const PD_EXCLUDE: u16 = 67;
     pub const CLIENT_LINK_LAYER: u16 = 79;
