@@ -29,4 +29,6 @@ ip addr add "$prefix" dev eth0
   echo "opt43='$opt43'"
   echo "opt66='$tftp'"
   echo "opt252='$opt252'"
-} > "$LEASE"
+} > "$LEASE.new"
+# at once: the demo reads it as soon as it is there
+mv "$LEASE.new" "$LEASE"

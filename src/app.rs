@@ -124,6 +124,7 @@ impl App {
         }
         // until every shell has said that it starts: the API listens before them
         services.health.set("daemon", State::Starting);
+        tell_findings(&config, &services.health);
         let (ledger, writer) = Ledger::start::<SqlitePort>(port, recovered, services.views(), clock.clone());
         services.attach(&ledger);
         services.health.set("ledger", State::Works);
@@ -280,6 +281,18 @@ async fn reload_on_signal(
     }
 }
 
+/// What the configuration leaves out while all else is served (DH-309).
+fn tell_findings(config: &Config, health: &Health) {
+    config.findings.iter().for_each(|finding| tracing::warn!("{finding}"));
+    match config.findings.first() {
+        Some(first) => {
+            let text = format!("{} left out, as {first}", config.findings.len());
+            health.set("reservations", State::Degraded(text));
+        }
+        None => health.forget("reservations"),
+    }
+}
+
 fn reload(file: &Path, first: &Config, services: &Services, now: crate::domain::time::Wall) {
     let config = match config::load(file) {
         Ok(config) => config,
@@ -289,6 +302,7 @@ fn reload(file: &Path, first: &Config, services: &Services, now: crate::domain::
             return services.health.set("configuration", State::Degraded(text));
         }
     };
+    tell_findings(&config, &services.health);
     let plugins = services::load_plugins(&config.provisioning.plugins, &services.health);
     services.leasing.reload(settings::policy(&config, &plugins));
     services.phones.reload(plugins);

@@ -3,6 +3,9 @@
 #[path = "../fuzz/bodies/dhcp4.rs"]
 mod dhcp4;
 
+#[path = "../fuzz/bodies/expression.rs"]
+mod expression;
+
 #[path = "../fuzz/bodies/dhcp6.rs"]
 mod dhcp6;
 
@@ -54,6 +57,18 @@ fn twenty_thousand_mutated_sessions_of_dhcpv6_are_survived() {
     for _ in 0..20_000 {
         let seed = &seeds[noise.below(seeds.len())];
         dhcp6::session(&mutate(seed, &mut noise));
+    }
+}
+
+/// DH-306: whatever the text, there is an answer or a complaint with its place.
+#[test]
+fn mutated_expressions_are_survived() {
+    let seeds = seeds("dhcp4_expression");
+    seeds.iter().for_each(|seed| expression::evaluate(seed));
+    let mut noise = Noise(306);
+    for _ in 0..20_000 {
+        let seed = &seeds[noise.below(seeds.len())];
+        expression::evaluate(&mutate(seed, &mut noise));
     }
 }
 

@@ -22,6 +22,7 @@ impl Check {
     pub fn run(self) -> Result<(), Failure> {
         let config = config::load(&self.file).map_err(|problems| Failure::new(Exit::Usage, problems.to_string()))?;
         output::line(&format!("{}: ok, {}", self.file.display(), summary(&config)))?;
+        config.findings.iter().try_for_each(|finding| output::warning(&finding.to_string()))?;
         // our own addresses are not known without a daemon
         let odd = review(&config.policy, config.policy.reservations.iter(), &[]);
         odd.iter().try_for_each(|finding| output::warning(&format!("{}; {}", finding.text, finding.fix)))

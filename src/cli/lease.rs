@@ -28,6 +28,15 @@ const PAST: &[Column] = &[
 ];
 const QUARANTINE: &[Column] = &[("IP", "ip"), ("NETWORK", "network"), ("UNTIL", "until")];
 
+const EXPLAINED: &[Column] = &[
+    ("CODE", "code"),
+    ("NAME", "name"),
+    ("VALUE", "value"),
+    ("SENT", "sent"),
+    ("FROM", "source"),
+    ("OVERRODE", "overrode"),
+];
+
 /// Verbs.
 #[derive(Debug, Subcommand)]
 pub enum Lease {
@@ -35,6 +44,10 @@ pub enum Lease {
     List(List),
     /// Show the lease of an address
     Show(Address),
+    /// Show every value that a client gets, where it comes from and what it overrode
+    Explain(Client),
+    /// Decide what the client's DISCOVER would be answered, without any effect
+    Simulate(Client),
     /// End the lease of an address
     #[command(alias = "delete", alias = "rm")]
     Release(Address),
@@ -115,6 +128,55 @@ pub struct History {
 /// Leases asked for in one go: the largest page.
 const WHOLE: &str = "50000";
 
+/// Whose DISCOVER; what is not said comes from the client's lease.
+#[derive(Debug, Args)]
+pub struct Client {
+    /// Hardware address, or an address that is leased or reserved
+    client: String,
+    /// Network that it asks in; needed for a client that is not known
+    #[arg(long)]
+    network: Option<String>,
+    /// Option 60
+    #[arg(long)]
+    vendor_class: Option<String>,
+    /// Option 77
+    #[arg(long)]
+    user_class: Option<String>,
+    /// Option 12
+    #[arg(long)]
+    hostname: Option<String>,
+    /// Option 93: 0 for BIOS, 7 for UEFI
+    #[arg(long)]
+    arch: Option<u16>,
+    /// Client identifier (option 61), in hexadecimal digits
+    #[arg(long, value_name = "HEX")]
+    client_id: Option<String>,
+    /// Option 82, in hexadecimal digits
+    #[arg(long, value_name = "HEX")]
+    relay_info: Option<String>,
+    /// Codes that it asks for, such as 1,3,6; everything, if absent
+    #[arg(long, value_name = "CODES")]
+    request: Option<String>,
+}
+
+impl Client {
+    fn query(&self) -> String {
+        let fields = [
+            ("client", Some(self.client.clone())),
+            ("network", self.network.clone()),
+            ("vendor_class", self.vendor_class.clone()),
+            ("user_class", self.user_class.clone()),
+            ("hostname", self.hostname.clone()),
+            ("arch", self.arch.map(|arch| arch.to_string())),
+            ("client_id", self.client_id.clone()),
+            ("relay_info", self.relay_info.clone()),
+            ("request", self.request.clone()),
+        ];
+        let given = fields.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", encoded(&value?))));
+        given.collect::<Vec<_>>().join("&")
+    }
+}
+
 impl Lease {
     pub fn run(self, to: &Connection) -> Result<(), Failure> {
         match self {
@@ -125,6 +187,14 @@ impl Lease {
             Lease::Reserve(at) => {
                 let request = Request { method: "POST", ..Request::get(at.path("leases", "/reserve")) };
                 super::reservation::written(to.call(&request)?.json()?, to)
+            }
+            Lease::Explain(client) => {
+                let answer = to.call(&Request::get(format!("/api/v1/leases/explain?{}", client.query())))?;
+                output::list(&answer.json()?, EXPLAINED, to.json)
+            }
+            Lease::Simulate(client) => {
+                let answer = to.call(&Request::get(format!("/api/v1/leases/simulate?{}", client.query())))?;
+                output::object(&answer.json()?, to.json)
             }
             Lease::Log(log) => log.run(to),
             Lease::Watch => watch(to),

@@ -13,6 +13,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 mod daemon;
+mod explain;
 mod leases;
 
 use daemon::{Daemon, LIMIT};

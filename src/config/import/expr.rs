@@ -1,6 +1,7 @@
 //! Conditions on requests, as all three servers have them, and the tokens that they are written in. Owns
 //! the tree and its spelling in our language; refuses to evaluate anything.
 
+use super::model::class_name;
 use crate::domain::hex;
 
 /// Depth of a condition (DH-306).
@@ -132,7 +133,7 @@ impl Expr {
             Expr::Exists(a) => format!("{}.exists", a.spelled()),
             Expr::Member(name) if name == "KNOWN" => "known".to_owned(),
             Expr::Member(name) if name == "UNKNOWN" => "unknown".to_owned(),
-            Expr::Member(name) => format!("member('{name}')"),
+            Expr::Member(name) => format!("member('{}')", class_name(name)),
             Expr::Match(regex, of) => format!("match('{regex}', {})", of.spelled()),
             Expr::Eq(a, b) => format!("{} == {}", a.spelled(), b.spelled()),
             Expr::And(a, b) => format!("{} and {}", a.inner(2), b.inner(2)),

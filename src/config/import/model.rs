@@ -304,6 +304,11 @@ pub struct Class {
     pub place: Place,
 }
 
+/// The name of a class as it is written here: one that has none there gets one.
+pub fn class_name(name: &str) -> &str {
+    if name.is_empty() { "nameless" } else { name }
+}
+
 /// What selects a reservation.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {

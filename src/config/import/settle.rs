@@ -23,8 +23,32 @@ pub fn settle(model: &mut Model, report: &mut Report) {
         network.subnets.iter_mut().for_each(|subnet| pools(subnet, report));
     }
     reservations(model, report);
+    delegations(model, report);
     classes(model, report);
     domains(model, report);
+}
+
+/// DH-706: what is delegated lies on no link, and is delegated once.
+fn delegations(model: &mut Model, report: &mut Report) {
+    let on_link: Vec<ipnet::Ipv6Net> = (model.networks.iter().flat_map(|network| &network.subnets))
+        .filter_map(|subnet| if let ipnet::IpNet::V6(net) = subnet.prefix { Some(net) } else { None })
+        .collect();
+    let meet = |a: &ipnet::Ipv6Net, b: &ipnet::Ipv6Net| a.contains(b) || b.contains(a);
+    let mut kept: Vec<ipnet::Ipv6Net> = Vec::new();
+    for subnet in model.networks.iter_mut().flat_map(|network| &mut network.subnets) {
+        subnet.delegate.retain(|delegate| {
+            let rival = on_link.iter().chain(&kept).find(|net| meet(net, &delegate.prefix)).copied();
+            match rival {
+                Some(net) => {
+                    let why = format!("it overlaps {net}, which is on a link or delegated already");
+                    let todo = "delegate a prefix that is used for nothing else";
+                    report.refused(&delegate.place, format!("delegation of {}", delegate.prefix), why, todo);
+                }
+                None => kept.push(delegate.prefix),
+            }
+            rival.is_none()
+        });
+    }
 }
 
 /// Names of interfaces that cannot be any.
@@ -215,6 +239,10 @@ fn fits(
                 "it cannot belong to one device",
                 "correct it",
             );
+            false
+        }
+        Key::ClientId(id) | Key::Duid(id) | Key::Circuit(id) | Key::Remote(id) if id.is_empty() => {
+            report.refused(&host.place, "an empty identifier", "it selects nobody", "say which client is meant");
             false
         }
         _ => true,

@@ -212,6 +212,11 @@ impl Book {
         self.own.iter().copied()
     }
 
+    /// The lowest of our own addresses in a prefix.
+    pub fn own_in(&self, prefix: ipnet::Ipv4Net) -> Option<Ipv4Addr> {
+        self.own.iter().filter(|ip| prefix.contains(*ip)).min().copied()
+    }
+
     pub fn is_own(&self, ip: Ipv4Addr) -> bool {
         self.own.contains(&ip)
     }

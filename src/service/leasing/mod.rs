@@ -29,6 +29,8 @@ use crate::store::{Entry, Ledger, View};
 
 /// Counters of messages and of silence by reason.
 mod counters;
+/// What a client would get, and why.
+pub mod explain;
 /// Addresses for hosts that are about to be added.
 mod holds;
 /// One journal line a decision, at a bounded rate.

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::model::{Class, Family, Key, Model, Opt, Reservation, Scope, Times};
+use super::model::{Class, Family, Key, Model, Opt, Reservation, Scope, Times, class_name};
 use super::report::Report;
 use super::source::Place;
 
@@ -136,7 +136,7 @@ impl Writer<'_> {
 
     fn class(&mut self, class: &Class) {
         self.heading("class", &class.place);
-        self.line("name", quoted(&class.name));
+        self.line("name", quoted(class_name(&class.name)));
         if let Some(test) = &class.test {
             self.line("test", quoted(&test.spelled()));
         }
@@ -179,7 +179,7 @@ impl Writer<'_> {
             self.line("name", quoted(name));
         }
         if !host.classes.is_empty() {
-            self.line("class", list(&host.classes));
+            self.line("class", list(host.classes.iter().map(|name| class_name(name))));
         }
         self.boot(&host.scope);
         if let Some(seconds) = host.scope.times.default {

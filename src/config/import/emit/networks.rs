@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::super::model::{Family, Network, Pool, Scope, Subnet};
+use super::super::model::{Family, Network, Pool, Scope, Subnet, class_name};
 use super::Writer;
 use super::text::{list, quoted, time};
 
@@ -26,7 +26,7 @@ impl Writer<'_> {
         let mut scope = network.scope.clone();
         self.domain(&mut scope);
         if !network.guard.is_empty() {
-            self.line("class", list(&network.guard));
+            self.line("class", list(network.guard.iter().map(|name| class_name(name))));
         }
         self.options("options", &scope, Family::V4);
         for subnet in four.into_iter().chain(six) {
@@ -60,7 +60,7 @@ impl Writer<'_> {
             self.line("pool", list(&short));
         }
         if !subnet.guard.is_empty() {
-            self.line("class", list(&subnet.guard));
+            self.line("class", list(subnet.guard.iter().map(|name| class_name(name))));
         }
         let mut scope = subnet.scope.clone();
         if six {
@@ -73,7 +73,7 @@ impl Writer<'_> {
         }
         for class in &subnet.for_class {
             self.heading("network.subnet.class_options", &subnet.place);
-            self.line("class", quoted(&class.class));
+            self.line("class", quoted(class_name(&class.class)));
             self.boot(&class.scope);
             self.options("options", &class.scope, Family::V4);
         }
@@ -127,7 +127,7 @@ impl Writer<'_> {
         self.heading("network.subnet.pools", &pool.place);
         self.line("range", quoted(&range(pool)));
         if !pool.guard.is_empty() {
-            self.line("class", list(&pool.guard));
+            self.line("class", list(pool.guard.iter().map(|name| class_name(name))));
         }
         if let Some(seconds) = pool.scope.times.default {
             self.line("lease_time", time(seconds));

@@ -7,6 +7,8 @@ mod asked;
 mod bootp;
 /// DISCOVER: which address.
 mod discover;
+/// What a client would get, and why.
+pub mod explain;
 /// LEASEQUERY: who holds what.
 mod leasequery;
 /// Precedence: who says what.

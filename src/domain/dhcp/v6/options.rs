@@ -158,6 +158,9 @@ type Wrong<'t> = (&'t str, &'static str);
 fn by_type(kind: Type, text: &str) -> Result<Vec<u8>, Wrong<'_>> {
     let trimmed = text.trim();
     let escaped = |text| unescape(text).ok_or((text, "text with the escapes \\n \\r \\t \\\\ \\xHH"));
+    if let Some(octets) = raw(kind, trimmed) {
+        return Ok(octets);
+    }
     match kind {
         Type::Ip6 => each(trimmed, "IPv6 address", |t| Some(t.parse::<Ipv6Addr>().ok()?.octets().to_vec())),
         Type::U32 => match trimmed.parse::<u32>() {
@@ -183,6 +186,19 @@ fn by_type(kind: Type, text: &str) -> Result<Vec<u8>, Wrong<'_>> {
             None => escaped(text),
         },
     }
+}
+
+/// The octets of a value that was written in hexadecimal after `0x` although its type has a spelling of its
+/// own; their number must be one that the type can have.
+fn raw(kind: Type, text: &str) -> Option<Vec<u8>> {
+    let octets = crate::domain::hex::read(text.strip_prefix("0x")?.as_bytes())?;
+    let fits = match kind {
+        Type::Ip6 => octets.len().is_multiple_of(16),
+        Type::U32 => octets.len() == 4,
+        Type::Names | Type::Ntp | Type::Texts => true,
+        Type::Text | Type::Bytes => false,
+    };
+    fits.then_some(octets)
 }
 
 fn each<'t>(
@@ -239,6 +255,8 @@ mod tests {
         assert_eq!(parse_value(103, "https://portal.example/api"), Ok(b"https://portal.example/api".to_vec()));
         assert_eq!(parse_value(32, "86400"), Ok(vec![0, 1, 0x51, 0x80]));
         assert_eq!(parse_value(17, "0x0000000a"), Ok(vec![0, 0, 0, 10]));
+        assert_eq!(parse_value(23, "0x20010db8000000000000000000000001"), parse_value(23, "2001:db8::1"));
+        assert!(parse_value(23, "0x20010db8").is_err(), "no address has four octets");
     }
 
     #[test]

@@ -4,12 +4,14 @@ use std::net::Ipv4Addr;
 
 use super::{Type, Wrong, bytes, name, wrong};
 
-/// Text to wire; elements are separated by commas.
+/// Text to wire; elements are separated by commas. All of it may be given in hexadecimal after `0x`.
 pub(super) fn read(kind: Type, text: &str) -> Result<Vec<u8>, Wrong> {
     let mut out = Vec::new();
     let elements = text.split(',').map(str::trim).filter(|element| !element.is_empty());
+    if text.starts_with("0x") {
+        return bytes(text);
+    }
     match kind {
-        Type::Encapsulated if text.starts_with("0x") => return bytes(text),
         Type::Encapsulated => elements.into_iter().try_for_each(|e| sub_option(&mut out, e))?,
         Type::VendorClasses => elements.into_iter().try_for_each(|e| vendor_class(&mut out, e))?,
         Type::VendorOptions => vendor_options(&mut out, elements)?,

@@ -36,6 +36,8 @@ mod dhcp;
 mod dns;
 /// `GET /api/v1/events`: list, and live over SSE.
 mod events;
+/// What a client would get, and why.
+mod explain;
 /// `/api/v1/hosts`.
 mod hosts;
 /// `POST /api/v1/import`.
@@ -79,6 +81,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .merge(noun("event", events::routes()))
         .merge(noun("lease", leases::routes()))
         .merge(noun("lease", dhcp::routes()))
+        .merge(noun("lease", explain::routes()))
         .merge(noun("reservation", reservations::routes()))
         .merge(noun("reservation", import::routes()))
         .merge(noun("device", devices::routes()))
