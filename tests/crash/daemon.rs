@@ -40,6 +40,8 @@ router = "10.99.0.1"
 relays = ["127.0.0.2"]
 [dhcp4]
 enabled = true
+# of stations on loopback nobody else could hold the address, and most lives are shorter than a probe
+probe = false
 port = {dhcp}
 min_lease_time = "60s"
 lease_time = "10m"
