@@ -108,7 +108,11 @@ impl Client {
         (self.asked, self.tries) = (now, 0);
         let (stage, send) = match self.remembers.filter(|_| random.chance(50)) {
             Some(ip) => (Stage::Rebooting(ip), self.packet(3, Ipv4Addr::UNSPECIFIED, &[(50, &ip.octets())])),
-            None => (Stage::Selecting, self.packet(1, Ipv4Addr::UNSPECIFIED, &[])),
+            None => {
+                // RFC 2131 §4.4.1: a client in INIT has no address, whatever it had before it lost power
+                self.holds = None;
+                (Stage::Selecting, self.packet(1, Ipv4Addr::UNSPECIFIED, &[]))
+            }
         };
         self.stage = stage;
         Act { send: Some((send, false)), again_in: random.between(1_000, 3_000) }
