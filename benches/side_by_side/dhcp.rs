@@ -1,7 +1,7 @@
 //! DHCPv4 side by side, driven by our own generator ([`crate::storm`]) on a core of its own; perfdhcp beside it shows
 //! that both measure the same.
 //!
-//! Nobody answers from a cache of leases (`cache_fraction = 0`, `cache-threshold` 0), nobody probes addresses: each
+//! Nobody answers from a cache of leases (`cache_fraction = 0`, `cache-threshold` near 0), nobody probes addresses: each
 //! exchange is decided and written. lanlord syncs before each ACK, dhcpd too; Kea and dnsmasq do not.
 
 use crate::lan::{GENERATOR, Lan, SERVER, Server, fresh};
@@ -131,7 +131,7 @@ fn start_kea(lan: &Lan, dir: &Path) -> Result<Server> {
   "lease-database": {{"type": "memfile", "persist": true, "name": "{dir}/leases.csv", "lfc-interval": 0}},
   "multi-threading": {{"enable-multi-threading": true, "thread-pool-size": 2, "packet-queue-size": 28}},
   "valid-lifetime": 3600,
-  "cache-threshold": 0.0,
+  "cache-threshold": 0.000001,
   "subnet4": [{{"subnet": "10.77.0.0/16", "pools": [{{"pool": "10.77.1.0-10.77.250.255"}}]}}],
   "loggers": [{{"name": "kea-dhcp4", "severity": "ERROR", "output_options": [{{"output": "{dir}/kea.log"}}]}}]}}}}"#,
         dir = dir.display()
