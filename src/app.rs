@@ -302,32 +302,32 @@ fn reload(file: &Path, first: &Config, services: &Services, now: crate::domain::
             return services.health.set("configuration", State::Degraded(text));
         }
     };
+    // zone files are the last that can be wrong: nothing is taken over before they are
+    if let Err(problems) = services.naming.reload(now) {
+        problems.iter().for_each(|problem| tracing::error!("zone file {problem}"));
+        let first = problems.first().map(ToString::to_string).unwrap_or_default();
+        let text = format!(
+            "zone files have {} problems, as {first}; the old zones and the old configuration stay",
+            problems.len()
+        );
+        return services.health.set("configuration", State::Degraded(text));
+    }
+    services.health.forget("zones");
     tell_findings(&config, &services.health);
     let plugins = services::load_plugins(&config.provisioning.plugins, &services.health);
     services.leasing.reload(settings::policy(&config, &plugins));
     services.phones.reload(plugins);
     services.naming.set_reservations(&config.policy.reservations, now);
-    let zones = services.naming.reload(now);
-    if zones.is_ok() {
-        services.health.forget("zones");
-    }
     let stale = settings::needs_restart(first, &config);
     services.configured.send_replace(Arc::new(config));
-    match (&zones, stale.is_empty()) {
-        (Ok(_), true) => services.health.forget("configuration"),
-        (Err(problems), _) => {
-            problems.iter().for_each(|problem| tracing::error!("zone file {problem}"));
-            let first = problems.first().map(ToString::to_string).unwrap_or_default();
-            let text = format!("zone files have {} problems, as {first}; the old zones stay", problems.len());
-            services.health.set("configuration", State::Degraded(text));
-        }
-        (Ok(_), false) => {
-            let text = format!("restart to take over what changed in {}", stale.join(", "));
-            tracing::warn!("the configuration was loaded again, but not all of it; {text}");
-            return services.health.set("configuration", State::Degraded(text));
-        }
+    if stale.is_empty() {
+        services.health.forget("configuration");
+        tracing::info!("the configuration was loaded again");
+    } else {
+        let text = format!("restart to take over what changed in {}", stale.join(", "));
+        tracing::warn!("the configuration was loaded again, but not all of it; {text}");
+        services.health.set("configuration", State::Degraded(text));
     }
-    tracing::info!("the configuration was loaded again");
 }
 
 /// Tries every five seconds, and whenever the links `change`, until it works or the daemon stops; says on the board how it is.

@@ -297,7 +297,7 @@ async fn an_invalid_reload_keeps_what_was_there() {
         "[server]\nlisten = [\"{}\"]\n[[network]]\nname = \"voice\"\n[[network.subnet]]\nprefix = \"10.77.0.0/24\"\n[dns]\nlisten = []\n",
         daemon.tcp
     );
-    std::fs::write(&file, text).expect("written");
+    std::fs::write(&file, &text).expect("written");
     hangup();
     until("the new one is taken over", &|status| status["parts"]["configuration"].is_null()).await;
     assert_eq!(daemon.get("/api/v1/reservations").await.json()["total"], 0);
@@ -309,6 +309,16 @@ async fn an_invalid_reload_keeps_what_was_there() {
     let names = |status: &Value| status["parts"]["configuration"]["reason"].as_str().map(str::to_owned);
     let told = |status: &Value| names(status).is_some_and(|text| text.contains("bad.example.zone:1:"));
     until("the zone file is named", &told).await;
+    // and with a bad zone file a good configuration is not taken over either
+    let reserved = "[[network.reservation]]\nmac = \"02:00:00:00:00:09\"\nip = \"10.77.0.9\"\n[dns]";
+    std::fs::write(&file, text.replace("[dns]", reserved)).expect("written");
+    hangup();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(daemon.get("/api/v1/reservations").await.json()["total"], 0, "all or nothing");
+    std::fs::remove_file(daemon.dir.path().join("zones/bad.example.zone")).expect("removed");
+    hangup();
+    until("both are taken over", &|status| status["parts"]["configuration"].is_null()).await;
+    assert_eq!(daemon.get("/api/v1/reservations").await.json()["total"], 1);
     daemon.stop().await;
 }
 
