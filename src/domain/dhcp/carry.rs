@@ -1,13 +1,13 @@
 //! Leases of another server, as ours (DH-642). Owns what must hold before one is taken over: it lies in a
 //! subnet of ours, has not ended, and nobody else holds its address. Refuses to read files.
 
-use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
-use super::policy::{Identify, LinkInfo, Policy};
+use super::policy::{Delegation, Identify, LinkInfo, Policy};
 use crate::domain::change::Change;
 use crate::domain::dns::naming::{self, NameRequest};
 use crate::domain::lease::{Cause, ClientKey, IaKind, Lease};
@@ -53,6 +53,12 @@ pub struct Held {
     by_mac: HashSet<String>,
     by_ip: HashMap<(String, IpAddr, Option<u8>), Lease>,
     names: HashMap<String, ClientKey>,
+    /// What may be delegated: the number of the link, what it is cut from, the delegation.
+    delegations: Vec<(usize, IpNet, Delegation)>,
+    /// Delegated prefixes by their first address; they never overlap (DH-706).
+    prefixes: BTreeMap<Ipv6Addr, (Ipv6Net, ClientKey)>,
+    /// Addresses kept out of use, by network.
+    declined: HashSet<(String, IpAddr)>,
 }
 
 impl Held {
@@ -64,6 +70,9 @@ impl Held {
             by_mac: by_mac.map(|network| network.name.clone()).collect(),
             by_ip: HashMap::new(),
             names: HashMap::new(),
+            delegations: delegations(policy),
+            prefixes: BTreeMap::new(),
+            declined: HashSet::new(),
         }
     }
 
@@ -75,10 +84,21 @@ impl Held {
                 let gone: Vec<_> =
                     self.by_ip.keys().filter(|(name, address, _)| name == network && address == ip).cloned().collect();
                 for key in gone {
+                    if let (IpAddr::V6(first), Some(_)) = (key.1, key.2) {
+                        self.prefixes.remove(&first);
+                    }
                     if let Some(name) = self.by_ip.remove(&key).and_then(|lease| lease.fqdn) {
                         self.names.remove(&name);
                     }
                 }
+            }
+            Change::Quarantined { network, ip, until, .. } => {
+                let at = (network.clone(), *ip);
+                if *until == Wall::LONG_AGO {
+                    self.declined.remove(&at)
+                } else {
+                    self.declined.insert(at)
+                };
             }
             _ => {}
         }
@@ -89,7 +109,21 @@ impl Held {
         if let Some(name) = &lease.fqdn {
             self.names.insert(name.clone(), lease.client.clone());
         }
+        if let Some(prefix) = delegated(lease.ip, lease.delegated) {
+            self.prefixes.insert(prefix.network(), (prefix, lease.client.clone()));
+        }
         self.by_ip.insert((lease.network.clone(), lease.ip, lease.delegated), lease.clone());
+    }
+
+    /// A delegated prefix that shares addresses with this one and is another's.
+    fn overlapped(&self, prefix: Ipv6Net, client: &ClientKey) -> Option<Ipv6Net> {
+        let before = self.prefixes.range(..=prefix.network()).next_back();
+        let after = self.prefixes.range(prefix.network()..=prefix.broadcast()).next();
+        let rival = |(held, owner): &(Ipv6Net, ClientKey)| {
+            let meets = held.contains(&prefix) || prefix.contains(held);
+            (meets && (*held != prefix || owner != client)).then_some(*held)
+        };
+        before.into_iter().chain(after).find_map(|(_, held)| rival(held))
     }
 
     /// Judges one lease, and counts it as held if it is taken over. `quarantine` is for declined ones.
@@ -97,25 +131,36 @@ impl Held {
         if carried.expires <= now && !carried.declined {
             return Taken::Refused("it has run out".to_owned());
         }
-        let Some((link, subnet)) = self.place(carried.ip) else {
-            return Taken::Refused("its address lies in no configured subnet".to_owned());
+        let prefix = delegated(carried.ip, carried.delegated);
+        if carried.delegated.is_some() && prefix.is_none_or(|prefix| IpAddr::V6(prefix.network()) != carried.ip) {
+            return Taken::Refused("it is no prefix".to_owned());
+        }
+        let Some((link, subnet)) = prefix.map_or_else(|| self.place(carried.ip), |prefix| self.place_of(prefix)) else {
+            let nowhere = match prefix {
+                Some(_) => "the prefix is not among those that the configuration delegates",
+                None => "its address lies in no configured subnet",
+            };
+            return Taken::Refused(nowhere.to_owned());
         };
         let key = (link.name.clone(), carried.ip, carried.delegated);
         if carried.declined {
             let until = if carried.expires == Wall::NEVER { now.plus(quarantine) } else { carried.expires.max(now) };
-            return match self.by_ip.contains_key(&key) {
-                true => Taken::Refused("a client of ours holds the address".to_owned()),
-                false => Taken::New(Box::new(Change::Quarantined {
-                    network: link.name.clone(),
-                    ip: carried.ip,
-                    until,
-                    mac: None,
-                })),
-            };
+            if self.by_ip.contains_key(&key) {
+                return Taken::Refused("a client of ours holds the address".to_owned());
+            }
+            let change = Change::Quarantined { network: link.name.clone(), ip: carried.ip, until, mac: None };
+            self.apply(&change);
+            return Taken::New(Box::new(change));
+        }
+        if self.declined.contains(&(link.name.clone(), carried.ip)) {
+            return Taken::Refused("the address is kept out of use: somebody else was seen at it".to_owned());
         }
         let Some(client) = client(carried, self.by_mac.contains(&link.name)) else {
             return Taken::Refused("it names no client".to_owned());
         };
+        if let Some(held) = prefix.and_then(|prefix| self.overlapped(prefix, &client)) {
+            return Taken::Refused(format!("{held} is delegated already"));
+        }
         if let Some(held) = self.by_ip.get(&key) {
             let same = held.client == client && held.expires >= carried.expires;
             if same {
@@ -136,6 +181,12 @@ impl Held {
             let subnet = link.prefixes.iter().find(|net| net.contains(&ip)).copied()?;
             Some((link.clone(), subnet))
         })
+    }
+
+    /// The link that a prefix is delegated on, and what it is cut from.
+    fn place_of(&self, prefix: Ipv6Net) -> Option<(LinkInfo, IpNet)> {
+        let (link, subnet, _) = self.delegations.iter().find(|(.., delegation)| delegation.gives(prefix))?;
+        Some((self.links.get(*link)?.clone(), *subnet))
     }
 
     fn lease(&self, carried: &Carried, client: ClientKey, link: &LinkInfo, subnet: IpNet, now: Wall) -> Lease {
@@ -193,10 +244,22 @@ fn client(carried: &Carried, by_mac: bool) -> Option<ClientKey> {
     if by_mac { hardware.or(id) } else { id.or(hardware) }
 }
 
+/// The prefix, if it is one.
+fn delegated(ip: IpAddr, length: Option<u8>) -> Option<Ipv6Net> {
+    let IpAddr::V6(first) = ip else { return None };
+    Some(Ipv6Net::new(first, length?).ok()?.trunc())
+}
+
+fn delegations(policy: &Policy) -> Vec<(usize, IpNet, Delegation)> {
+    let networks = policy.networks.iter().enumerate();
+    let subnets = networks.flat_map(|(n, network)| network.subnets6.iter().map(move |subnet| (n, subnet)));
+    subnets.flat_map(|(n, s)| s.delegate.iter().map(move |d| (n, IpNet::V6(d.prefix), d.clone()))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::dhcp::policy::{Network, Subnet};
+    use crate::domain::dhcp::policy::{Network, Subnet, Subnet6};
 
     fn policy() -> Policy {
         let subnet = Subnet::new("10.0.0.0/24".parse().expect("a prefix"));
@@ -245,5 +308,44 @@ mod tests {
         let declined = Carried { declined: true, ..carried("10.0.0.7", 1) };
         let taken = held.take(&declined, Wall(1_000), Duration::from_secs(1));
         assert!(matches!(taken, Taken::New(change) if matches!(*change, Change::Quarantined { .. })));
+    }
+
+    fn prefix(ip: &str, length: u8, iaid: u32) -> Carried {
+        Carried {
+            delegated: Some(length),
+            duid: Some(vec![0, 3, 0, 1, 2, 0, 0, 0, 0, 9]),
+            iaid: Some(iaid),
+            hostname: None,
+            ..carried(ip, 9)
+        }
+    }
+
+    fn policy6(prefix: &str) -> Policy {
+        let delegation = |length| Delegation { prefix: prefix.parse().expect("a prefix"), length, exclude: None };
+        let subnet = Subnet6::new("2001:db8:1::/64".parse().expect("a prefix"));
+        let subnets6 = vec![Subnet6 { delegate: vec![delegation(48), delegation(56)], ..subnet }];
+        Policy::new(vec![Network { name: "lan".to_owned(), domain: "x".to_owned(), subnets6, ..Network::default() }])
+    }
+
+    #[test]
+    fn prefixes_that_overlap_are_not_both_taken_over() {
+        let mut held = Held::under(&policy6("2001:db8:7000::/36"));
+        let (now, day) = (Wall(1_000), Duration::from_secs(86_400));
+        assert!(matches!(held.take(&prefix("2001:db8:7700::", 48, 1), now, day), Taken::New(_)));
+        assert!(matches!(held.take(&prefix("2001:db8:7700:100::", 56, 2), now, day), Taken::Refused(_)));
+        assert!(matches!(held.take(&prefix("2001:db8:7701::", 56, 2), now, day), Taken::New(_)));
+        assert!(matches!(held.take(&prefix("2001:db8:7701::", 48, 3), now, day), Taken::Refused(_)));
+        assert_eq!(held.take(&prefix("2001:db8:7700::", 48, 1), now, day), Taken::Same);
+        assert!(matches!(held.take(&prefix("2001:db8:9900::", 48, 4), now, day), Taken::Refused(_)), "not ours");
+        assert!(matches!(held.take(&prefix("2001:db8:7702:1::", 48, 4), now, day), Taken::Refused(_)), "no prefix");
+    }
+
+    #[test]
+    fn an_address_declined_in_this_import_is_not_taken_over() {
+        let mut held = Held::under(&policy());
+        let (now, day) = (Wall(1_000), Duration::from_secs(86_400));
+        let declined = Carried { declined: true, ..carried("10.0.0.7", 1) };
+        assert!(matches!(held.take(&declined, now, day), Taken::New(_)));
+        assert!(matches!(held.take(&carried("10.0.0.7", 2), now, day), Taken::Refused(_)));
     }
 }

@@ -180,11 +180,19 @@ impl Bindings {
     }
 
     /// PR-5: the answer will go to the neighbour entry's MAC, so a lease of another MAC identifies nobody.
+    /// The MAC of a DHCPv6 lease is the client's word (a DUID, which anybody can copy): where no neighbour
+    /// on a segment of ours can prove it, the lease identifies nobody.
     fn compared(&self, binding: Arc<Binding>) -> Holder {
         match (binding.mac, self.neighbours.mac(&binding.interface, binding.ip)) {
             (Some(leased), Some(seen)) if leased != seen => Holder::Conflict { leased, seen },
+            (Some(_), None) if binding.ip.is_ipv6() && !self.is_near(&binding) => Holder::Unknown,
             _ => Holder::Bound(binding),
         }
+    }
+
+    /// True if the address is on a segment where the kernel can resolve it.
+    fn is_near(&self, binding: &Binding) -> bool {
+        self.neighbours.segment(Some(&binding.interface), binding.ip).is_some()
     }
 
     fn neighbour(&self, interface: Option<&str>, ip: IpAddr) -> Holder {

@@ -69,6 +69,22 @@ fn apply(view: &mut Box<dyn View>, seq: u64, change: Change) {
     view.apply(&[Entry { seq, at: Wall(0), change }]);
 }
 
+/// A DUID can be copied from a phone's frames: only a neighbour on the link proves the MAC in it.
+#[test]
+fn pr_5_a_dhcpv6_lease_that_no_neighbour_can_prove_identifies_nobody() {
+    let (b, mut view, _) = bindings();
+    let six: IpAddr = "2001:db8::9".parse().unwrap();
+    apply(&mut view, 1, lease("a", "eth0", six, 1, None));
+    assert_eq!(b.look(Some("eth0"), six), Holder::Unknown, "no address of ours there");
+    apply(&mut view, 2, lease("a", "eth0", six, 1, Some("2001:db8:5::1".parse().unwrap())));
+    assert_eq!(b.look(Some("eth0"), six), Holder::Unknown, "behind a relay");
+    b.neighbours().set_segments(vec![("eth0".into(), "2001:db8::1/64".parse().unwrap())]);
+    b.neighbours().learn("eth0", six, Some(mac(1)));
+    assert!(matches!(b.look(Some("eth0"), six), Holder::Bound(_)));
+    b.neighbours().learn("eth0", six, Some(mac(2)));
+    assert!(matches!(b.look(Some("eth0"), six), Holder::Conflict { .. }));
+}
+
 #[test]
 fn pr_2_overlapping_plans_do_not_mix() {
     let (b, mut view, _) = bindings();
