@@ -103,6 +103,7 @@ fn look(daemon: &Daemon, width: u32, dark: bool) {
     assert!(browser.text("[role=alert]").contains("token"), "a wrong token is told");
     browser.write("#token", &daemon.token());
     browser.click("form button");
+    browser.arrive(&daemon.url("/"));
     assert!(browser.text("#leases h2").contains("Leases"));
     assert_eq!(browser.url(), daemon.url("/"), "the right token leads to the page");
     assert!(browser.text("body").contains("home.arpa"));
@@ -114,6 +115,8 @@ fn look(daemon: &Daemon, width: u32, dark: bool) {
     let console: Vec<_> = browser.console().into_iter().filter(|line| !line.contains("/login")).collect();
     assert!(console.is_empty(), "{console:?}");
     browser.click("header button");
+    // the form is on its way when the click returns: opening a page now could overtake it
+    browser.arrive(&daemon.url("/login"));
     browser.open(&daemon.url("/"));
     assert_eq!(browser.url(), daemon.url("/login"), "signed out means out");
 }

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -74,6 +74,15 @@ impl Browser {
 
     pub fn url(&self) -> String {
         self.command("GET", "/url", None).as_str().expect("a URL").to_owned()
+    }
+
+    /// Waits until a click has led to `url`, for a form's answer comes when it comes.
+    pub fn arrive(&self, url: &str) {
+        let until = Instant::now() + PATIENCE;
+        while self.url() != url {
+            assert!(Instant::now() < until, "on {}, still not on {url}", self.url());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The text that a person sees in the first element that matches.
