@@ -38,6 +38,7 @@ soak: export KILLS ?= 1000
 soak: export SWEEP ?= 65536
 soak: export TIMING ?= 10000
 soak: export RACE ?= 10000
+soak: export CROWD ?= 1000
 soak: export POINTS ?= 10000
 soak: export FLAPS ?= 200
 soak: export TEST_SECONDS ?= 86400

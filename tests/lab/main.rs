@@ -13,6 +13,7 @@ mod clients;
 mod clients6;
 mod crowd;
 mod kernel;
+mod loss;
 mod race;
 mod radv;
 mod rules;
