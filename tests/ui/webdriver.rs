@@ -77,6 +77,7 @@ impl Browser {
     }
 
     /// Waits until a click has led to `url`, for a form's answer comes when it comes.
+    #[allow(clippy::disallowed_methods)] // tests measure real time
     pub fn arrive(&self, url: &str) {
         let until = Instant::now() + PATIENCE;
         while self.url() != url {
