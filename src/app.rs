@@ -317,6 +317,7 @@ fn reload(file: &Path, first: &Config, services: &Services, now: crate::domain::
     let plugins = services::load_plugins(&config.provisioning.plugins, &services.health);
     services.leasing.reload(settings::policy(&config, &plugins));
     services.phones.reload(plugins);
+    services.phones.set_boot(settings::boot(&config));
     services.naming.set_reservations(&config.policy.reservations, now);
     let stale = settings::needs_restart(first, &config);
     services.configured.send_replace(Arc::new(config));

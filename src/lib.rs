@@ -13,6 +13,8 @@ pub mod clock;
 pub mod config;
 /// Pure decisions and types: leases, names, phones, events. No IO, no clock, no randomness.
 pub mod domain;
+/// Files of a folder, opened by names from the network.
+pub mod folder;
 /// Counters and gauges for `/metrics`.
 pub mod metrics;
 /// Sockets and interface facts: the only module that speaks to the kernel's network API.

@@ -79,7 +79,7 @@ const LAYERS: &[Layer] = &[
     Layer { prefix: "store/", modules: &["store", "domain", "clock", "metrics"], crates: None, never: PROTOCOL },
     Layer {
         prefix: "service/",
-        modules: &["service", "domain", "store", "clock", "metrics"],
+        modules: &["service", "domain", "store", "clock", "metrics", "folder"],
         crates: None,
         never: &[
             "sqlx",
@@ -111,6 +111,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer { prefix: "net.rs", modules: &["net", "domain", "metrics", "clock"], crates: None, never: &["sqlx", "axum"] },
     Layer { prefix: "clock.rs", modules: &["clock", "domain"], crates: Some(&[]), never: &[] },
+    Layer { prefix: "folder.rs", modules: &["folder"], crates: Some(&["nix"]), never: PROTOCOL },
     Layer { prefix: "metrics.rs", modules: &["metrics"], crates: Some(&[]), never: &[] },
 ];
 

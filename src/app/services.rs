@@ -83,6 +83,7 @@ impl Services {
             clock.clone(),
             random.clone(),
         );
+        phones.set_boot(settings::boot(config));
         let hosts = Hosts::default();
         let bus = bus(config, &leasing, &naming, &hosts, &clock, &random);
         let access = Access::new(clock, random);

@@ -72,6 +72,7 @@ pub(super) fn own_addresses(networks: &[Network], links: &Links) -> Vec<IpAddr> 
 /// Phones.
 pub(super) fn provisioning(config: &Config) -> provisioning::Settings {
     provisioning::Settings {
+        phones: config.provisioning.enabled,
         auto_create: match config.provisioning.auto_create {
             _ if !config.provisioning.enabled => phone::retrieve::AutoCreate::Off,
             AutoCreate::Off => phone::retrieve::AutoCreate::Off,
@@ -84,6 +85,12 @@ pub(super) fn provisioning(config: &Config) -> provisioning::Settings {
         http_port: config.provisioning.http_port,
         ..provisioning::Settings::default()
     }
+}
+
+/// The boot folder, for everybody on the networks.
+pub(super) fn boot(config: &Config) -> Option<provisioning::BootSettings> {
+    let networks = config.networks.iter().flat_map(|network| &network.subnets).map(|subnet| subnet.prefix).collect();
+    Some(provisioning::BootSettings { folder: config.netboot.dir.clone()?, networks })
 }
 
 /// Keys whose change only a restart takes over, as they stand in the file.
@@ -108,6 +115,8 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("dns.recursion", old.dns.recursion == new.dns.recursion),
         ("dns.ttl", old.dns.ttl == new.dns.ttl),
         ("provisioning.enabled", p.enabled == q.enabled),
+        // the servers are started with the first of the two that needs them
+        ("netboot.dir", old.serves_files() == new.serves_files()),
         ("provisioning.listen", (&p.listen, p.http_port, p.tftp_port) == (&q.listen, q.http_port, q.tftp_port)),
         ("provisioning.http_url", p.http_url == q.http_url),
         ("provisioning.auto_create", p.auto_create == q.auto_create),

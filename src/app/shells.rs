@@ -43,7 +43,7 @@ impl Shells<'_> {
         if self.config.dns.enabled {
             self.dns(counters.clone());
         }
-        if self.config.provisioning.enabled {
+        if self.config.serves_files() {
             self.tftp();
             self.files();
         }

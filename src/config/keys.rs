@@ -67,6 +67,12 @@ pub const TABLES: &[Table] = &[
     table("dhcp6", false, "DHCPv6. Off until you say so."),
     table("dns", false, "DNS for the names of leases, reservations and hosts, for zone files, and for local clients."),
     table("provisioning", false, "Files for phones, over TFTP and HTTP."),
+    table(
+        "netboot",
+        false,
+        "Files for computers that boot from the network, over the TFTP and HTTP servers of [provisioning] (its `listen`\n\
+         and ports), whether phones are served or not. [[boot]] says who boots what.",
+    ),
     table("claws", false, "The CLAWS event bus."),
     table("claws.zone", true, "Domains for hosts that ask for a name: the first block that fits decides."),
     table(
@@ -569,6 +575,14 @@ pub const KEYS: &[Key] = &[
         "template",
         "{ sip_lines = { 1 = { username = \"guest\", display_name = \"Guest\" } } }",
         "Settings that a new phone starts with besides. Default: one line named Autoprov, without password.",
+    ),
+    key(
+        "netboot",
+        "dir",
+        "\"/srv/boot\"",
+        "Folder whose files everybody on the networks' prefixes may read: over HTTP as /boot/NAME, over TFTP as NAME or\n\
+         boot/NAME. Symbolic links are not followed; a file must be readable for all users (o+r). Default: none, nothing\n\
+         is served.",
     ),
     key("claws", "enrich_address", "true", "Whether the built-in module gives addresses to new hosts. Default true."),
     key("claws", "enrich_dns", "true", "Whether the built-in module gives names to new hosts. Default true."),

@@ -44,7 +44,7 @@ pub use dhcp6::Dhcp6;
 pub use networks::{Network, Pool, Subnet};
 pub use problem::{Problem, Problems};
 pub use reservations::Reservation;
-pub use services::{AutoCreate, Dhcp4, Dns, Log, Provisioning, Server};
+pub use services::{AutoCreate, Dhcp4, Dns, Log, Netboot, Provisioning, Server};
 
 use crate::domain::dhcp::policy::Policy;
 use raw::{Document, Section};
@@ -66,9 +66,17 @@ pub struct Config {
     pub dhcp6: Dhcp6,
     pub dns: Dns,
     pub provisioning: Provisioning,
+    pub netboot: Netboot,
     pub claws: Claws,
     /// What is left out while all else is served, e.g. the second of two reservations for one address.
     pub findings: Vec<Problem>,
+}
+
+impl Config {
+    /// True if somebody gets files, over TFTP and HTTP: phones, or computers that boot.
+    pub fn serves_files(&self) -> bool {
+        self.provisioning.enabled || self.netboot.dir.is_some()
+    }
 }
 
 /// Reads and checks a file.
@@ -114,6 +122,7 @@ fn understand(doc: &Document<'_>, table: &Spanned<DeTable<'_>>) -> Config {
         file: doc.file.to_owned(),
         log: services::log(top.table("log", "log")),
         policy: policy::read(&top, &parts),
+        netboot: services::netboot(top.table("netboot", "netboot")),
         claws: claws::read(top.table("claws", "claws")),
         findings: Vec::new(),
         server,

@@ -1,8 +1,8 @@
 //! The sections of the daemon itself and of its protocols: `[server]`, `[log]`, `[dhcp4]`, `[dns]`,
-//! `[provisioning]`. Owns their defaults; refuses what would be insecure (SE-29).
+//! `[provisioning]`, `[netboot]`. Owns their defaults; refuses what would be insecure (SE-29).
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -325,6 +325,32 @@ pub(super) fn provisioning(doc: &Document<'_>, section: Option<Section<'_>>) -> 
         base: phones::values(&s, "base"),
         template: phones::values(&s, "template"),
     }
+}
+
+/// `[netboot]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Netboot {
+    /// The boot folder; `None`: no boot files are served.
+    pub dir: Option<PathBuf>,
+}
+
+/// `[netboot]`.
+pub(super) fn netboot(section: Option<Section<'_>>) -> Netboot {
+    let Some(s) = section else { return Netboot::default() };
+    let dir = s.path("dir");
+    // SE-29: everybody on the served networks may read what is below it
+    let wide = ["/", "/etc", "/home", "/root", "/var", "/var/lib", "/usr"];
+    if let Some(dir) =
+        dir.as_deref().filter(|dir| wide.iter().any(|wide| dir.components().eq(Path::new(wide).components())))
+    {
+        let message = format!("`dir` is {}: everybody would be given all files of it", dir.display());
+        s.doc.complain(
+            &s.span,
+            message,
+            Some("make a folder that holds nothing but boot files, e.g. /srv/boot".to_owned()),
+        );
+    }
+    Netboot { dir }
 }
 
 fn http_url(section: &Section<'_>) -> Option<String> {

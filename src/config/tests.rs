@@ -31,7 +31,7 @@ fn unknown_keys_are_fatal_and_all_problems_come_at_once() {
             "t.toml:7:10: 10.0.0.1/24 has bits beyond its length; write 10.0.0.0/24",
             "t.toml:8:9: `pool` 10.0.1.1-10.0.1.9 lies outside 10.0.0.1/24",
             "t.toml:10:11: `enabled` must be true or false, not string",
-            "t.toml:11:2: unknown key `nonsense`; known here: server, log, class, boot, option, reservation, network, dhcp4, dhcp6, dns, provisioning, claws",
+            "t.toml:11:2: unknown key `nonsense`; known here: server, log, class, boot, option, reservation, network, dhcp4, dhcp6, dns, provisioning, netboot, claws",
         ]
     );
 }

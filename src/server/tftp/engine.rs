@@ -25,17 +25,18 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use async_tftp::packet::Error as Refusal;
 use async_tftp::server::{Handler, TftpServerBuilder};
+use bytes::Bytes;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::Settings;
 use super::transfers::{Slot, Transfers};
-use crate::service::provisioning::{FileReply, FileRequest, Protocol, Provisioning};
+use crate::service::provisioning::{BootFile, FileReply, FileRequest, Protocol, Provisioning};
 
 /// Sendings of a block after the first (PR-48).
 const RETRIES: u32 = 5;
@@ -104,12 +105,14 @@ impl Handler for Door {
         let state = match asking.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => State::Asking(asking),
             Poll::Ready(FileReply::File(file)) => State::Sending { bytes: file.bytes, at: 0 },
+            Poll::Ready(FileReply::Boot(file)) => State::Reading(Box::new(Reading::new(file))),
             Poll::Ready(FileReply::NotFound) => return Err(Refusal::FileNotFound),
             Poll::Ready(FileReply::Failed | FileReply::Busy) => return Err(Refusal::UnknownError),
         };
         let size = match &state {
             State::Asking(_) => None,
             State::Sending { bytes, .. } => Some(bytes.len() as u64),
+            State::Reading(reading) => Some(reading.file.size),
         };
         Ok((Lazy { state, began, _slot: slot }, size))
     }
@@ -123,6 +126,38 @@ impl Handler for Door {
 enum State {
     Asking(Asking),
     Sending { bytes: Arc<[u8]>, at: usize },
+    Reading(Box<Reading>),
+}
+
+/// A boot file, a piece of which is in memory.
+struct Reading {
+    file: BootFile,
+    /// Where the next piece begins.
+    at: u64,
+    piece: Bytes,
+    next: Option<Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>>,
+}
+
+impl Reading {
+    fn new(file: BootFile) -> Reading {
+        Reading { file, at: 0, piece: Bytes::new(), next: None }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        if self.piece.is_empty() && self.at < self.file.size {
+            let (file, at) = (&self.file, self.at);
+            let next = self.next.get_or_insert_with(|| {
+                let file = file.clone();
+                Box::pin(async move { file.read(at, file.size).await })
+            });
+            self.piece = ready!(next.as_mut().poll(cx))?;
+            self.at += self.piece.len() as u64;
+            self.next = None;
+        }
+        let piece = self.piece.split_to(self.piece.len().min(buf.len()));
+        buf[..piece.len()].copy_from_slice(&piece);
+        Poll::Ready(Ok(piece.len()))
+    }
 }
 
 /// A file that may still have to be asked for.
@@ -138,20 +173,31 @@ impl AsyncRead for Lazy {
             let Poll::Ready(reply) = asking.as_mut().poll(cx) else { return Poll::Pending };
             match reply {
                 FileReply::File(file) => self.state = State::Sending { bytes: file.bytes, at: 0 },
+                FileReply::Boot(file) => self.state = State::Reading(Box::new(Reading::new(file))),
                 // The engine makes ERROR 1 of it, the same as above.
                 FileReply::NotFound => return Poll::Ready(Err(io::ErrorKind::NotFound.into())),
                 FileReply::Failed | FileReply::Busy => return Poll::Ready(Err(io::ErrorKind::Other.into())),
             }
         }
         let began = self.began;
-        let State::Sending { bytes, at } = &mut self.state else { return Poll::Pending };
-        if began.elapsed() > TRANSFER + Duration::from_secs(bytes.len() as u64 / SLOWEST) {
+        let size = match &self.state {
+            State::Asking(_) => return Poll::Pending,
+            State::Sending { bytes, .. } => bytes.len() as u64,
+            State::Reading(reading) => reading.file.size,
+        };
+        if began.elapsed() > TRANSFER + Duration::from_secs(size / SLOWEST) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        let next = (bytes.len() - *at).min(buf.len());
-        buf[..next].copy_from_slice(&bytes[*at..*at + next]);
-        *at += next;
-        Poll::Ready(Ok(next))
+        match &mut self.state {
+            State::Asking(_) => Poll::Pending,
+            State::Sending { bytes, at } => {
+                let next = (bytes.len() - *at).min(buf.len());
+                buf[..next].copy_from_slice(&bytes[*at..*at + next]);
+                *at += next;
+                Poll::Ready(Ok(next))
+            }
+            State::Reading(reading) => reading.poll_read(cx, buf),
+        }
     }
 }
 

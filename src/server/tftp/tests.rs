@@ -9,7 +9,7 @@ use super::*;
 use crate::domain::net::Mac;
 use crate::net::Link;
 use crate::service::provisioning::Settings as Policy;
-use crate::service::provisioning::fixture::{House, LINK, house};
+use crate::service::provisioning::fixture::{House, LINK, hostile_paths, house};
 
 const PHONE: Mac = Mac([0, 0x11, 0x22, 0x33, 0x44, 0x77]);
 const WAIT: Duration = Duration::from_secs(5);
@@ -128,6 +128,50 @@ async fn missing_denied_foreign_and_climbing_names_get_the_same_error() {
         assert_eq!(fetch(66, rig.at[0], name).await, Err(b"\0\x05\0\x01File not found\0".to_vec()), "{name}");
     }
     assert_eq!(fetch(101, rig.at[0], "/001122334478.xml").await, Err(b"\0\x05\0\x01File not found\0".to_vec()));
+    rig.end().await;
+}
+
+/// DH-415, PR-46: as the PXE client of UEFI does it, which first asks how large the file is.
+#[tokio::test]
+async fn a_boot_file_is_read_from_the_disk_in_windows_and_its_size_is_told() {
+    let rig = rig(&[1], Settings::default()).await;
+    let boot = rig.house.boot_folder();
+    let kernel = boot.write("vmlinuz", 300_000);
+    let peer = client(101).await;
+    let options = [("tsize", "0"), ("blksize", "1468"), ("windowsize", "4")];
+    peer.send_to(&request(1, b"vmlinuz", &options), rig.at[0]).await.unwrap();
+    let (oack, from) = receive(&peer).await;
+    let told: Vec<&str> = std::str::from_utf8(&oack[2..]).unwrap().trim_end_matches('\0').split('\0').collect();
+    assert_eq!(told, ["blksize", "1468", "tsize", "300000", "windowsize", "4"]);
+    peer.send_to(&[0, 4, 0, 0], from).await.unwrap();
+    let (mut file, mut next) = (Vec::new(), 1u16);
+    while file.len() < 300_000 {
+        let (packet, from) = receive(&peer).await;
+        let block = u16::from_be_bytes([packet[2], packet[3]]);
+        if packet[1] == 3 && block == next {
+            file.extend_from_slice(&packet[4..]);
+            next += 1;
+            if block % 4 == 0 || packet.len() < 1472 {
+                peer.send_to(&[0, 4, packet[2], packet[3]], from).await.unwrap();
+            }
+        }
+    }
+    assert!(file == kernel.as_bytes());
+    for name in ["boot/vmlinuz", "/boot/vmlinuz", "\\boot\\vmlinuz", "/vmlinuz"] {
+        assert!(fetch(101, rig.at[0], name).await.unwrap() == kernel.as_bytes(), "{name}");
+    }
+    rig.end().await;
+}
+
+/// SE-10.
+#[tokio::test]
+async fn no_hostile_name_leaks_a_byte() {
+    let rig = rig(&[1], Settings::default()).await;
+    let _boot = rig.house.boot_folder();
+    for path in hostile_paths().iter().filter(|path| !path.contains('\0')) {
+        let reply = fetch(66, rig.at[0], path).await;
+        assert_eq!(reply, Err(b"\0\x05\0\x01File not found\0".to_vec()), "{path}");
+    }
     rig.end().await;
 }
 

@@ -133,3 +133,100 @@ impl House {
         self.ask(Protocol::Tftp, ip, path, None).await
     }
 }
+
+/// A boot folder, with things in it and around it that nobody may have; gone when it is dropped.
+pub struct Shelf(tempfile::TempDir);
+
+impl Shelf {
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A file of that many bytes of text; they differ from place to place.
+    pub fn write(&self, name: &str, size: usize) -> String {
+        use std::os::unix::fs::PermissionsExt;
+        let text: String = (0..=size / 8).map(|n| format!("{n:07}\n")).collect();
+        let path = self.path("boot").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &text[..size]).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        text[..size].to_owned()
+    }
+}
+
+impl House {
+    /// Serves a boot folder to the networks of the fixture. Beside it lie files that must not leak: a sibling
+    /// whose name begins alike, and what symbolic links and a hard link in the folder lead to.
+    pub fn boot_folder(&self) -> Shelf {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let shelf = Shelf(tempfile::tempdir().unwrap());
+        shelf.write("sub/file", 10);
+        std::fs::create_dir(shelf.path("boot-private")).unwrap();
+        for secret in ["secret", "boot-private/secret"] {
+            std::fs::write(shelf.path(secret), "leaked").unwrap();
+            std::fs::set_permissions(shelf.path(secret), std::fs::Permissions::from_mode(0o640)).unwrap();
+        }
+        symlink(shelf.path("secret"), shelf.path("boot/link")).unwrap();
+        symlink("..", shelf.path("boot/up")).unwrap();
+        std::fs::hard_link(shelf.path("secret"), shelf.path("boot/hard")).unwrap();
+        let networks = vec!["192.168.1.0/24".parse().unwrap()];
+        self.phones.set_boot(Some(BootSettings { folder: shelf.path("boot"), networks }));
+        shelf
+    }
+}
+
+/// Paths that try to leave where they start (SE-10), as they stand in an HTTP request.
+pub fn hostile_paths() -> Vec<String> {
+    let climbs = [
+        "../",
+        "..\\",
+        "%2e%2e/",
+        "%2e%2e%2f",
+        "..%2f",
+        "%252e%252e%252f",
+        "%c0%ae%c0%ae/",
+        "..%c0%af",
+        "..;/",
+        "..%5c",
+        "%2e%2e%5c",
+        "..%00/",
+        "....//",
+        "./",
+        "%2f%2f",
+        "..%u2215",
+        "\u{ff0e}\u{ff0e}/",
+    ];
+    let targets = [
+        "etc/passwd",
+        "master.key",
+        "tftpboot-private/secret",
+        "var/lib/lanlord/journal.db",
+        "boot-private/secret",
+        "secret",
+        "plugin.toml",
+        "templates/device.cfg.j2",
+    ];
+    let mut paths: Vec<String> =
+        ["/boot/link", "/boot/hard", "/boot/up/secret", "/boot/sub"].map(str::to_owned).to_vec();
+    for target in targets {
+        for start in
+            ["/", "//", "/Aastra/", "/y000000000028.cfg/", "/%2e/", "/templates/", "/boot/", "/boot/sub/", "/boot/up/"]
+        {
+            for climb in climbs {
+                paths.extend([1, 2, 3, 8].map(|depth| format!("{start}{}{target}", climb.repeat(depth))));
+            }
+        }
+        for prefix in ["//", "/C:/", "/C:\\", "/file:///", "/./", "/~root/", "/%00", "/%0d%0a", "/\\\\host\\"] {
+            paths.push(format!("{prefix}{target}"));
+        }
+    }
+    paths.extend(["/".to_owned(), format!("/{}", "a/".repeat(1000)), format!("/{}", "%41".repeat(680))]);
+    paths.extend([
+        "/%".to_owned(),
+        "/%4".to_owned(),
+        "/%zz".to_owned(),
+        "/y000000000028.cfg%00".to_owned(),
+        "/y000000000028.cfg/".to_owned(),
+    ]);
+    paths
+}

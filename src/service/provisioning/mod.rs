@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use ipnet::IpNet;
 
 use crate::clock::Clock;
@@ -27,6 +27,8 @@ use crate::service::bindings::{Bindings, Holder};
 use crate::service::devices::{DeviceError, Devices};
 use crate::service::secrets::Random;
 
+/// Files for computers that boot from the network.
+mod boot;
 /// Counters by closed words.
 mod counters;
 /// Provisioning without its servers, for tests.
@@ -45,6 +47,8 @@ mod revisions;
 #[cfg(test)]
 mod tests;
 
+use boot::{BootCounters, BootFolder};
+pub use boot::{BootFile, BootSettings};
 use counters::Counters;
 use memory::{Pending, Remembered, Unidentified};
 pub use request::{Attribution, Decision, FileReply, FileRequest, Protocol, Reason, Served, Trace};
@@ -56,6 +60,8 @@ const ATTEMPTS: usize = 4;
 /// What provisioning is told by the configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// Whether there are files for phones; the boot folder is told apart. Default: true.
+    pub phones: bool,
     /// Who becomes a device unasked. Default: `Bound`.
     pub auto_create: AutoCreate,
     /// A lease whose vendor class names a phone makes a device. Default: true.
@@ -74,6 +80,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
+            phones: true,
             auto_create: AutoCreate::Bound,
             create_on_lease: true,
             new_devices_per_hour: 100,
@@ -105,6 +112,8 @@ impl Pack {
 pub struct Provisioning {
     settings: Settings,
     pack: ArcSwap<Pack>,
+    boot: ArcSwapOption<BootFolder>,
+    boot_counters: BootCounters,
     bindings: Arc<Bindings>,
     devices: Arc<Devices>,
     clock: Arc<dyn Clock>,
@@ -152,6 +161,8 @@ impl Provisioning {
         Arc::new(Provisioning {
             settings,
             pack: ArcSwap::from_pointee(Pack::new(plugins)),
+            boot: ArcSwapOption::empty(),
+            boot_counters: BootCounters::default(),
             bindings,
             devices,
             clock,
@@ -167,6 +178,11 @@ impl Provisioning {
     /// Takes other plugins into use; requests under way finish with the old ones. Lint them first.
     pub fn reload(&self, plugins: Arc<[Plugin]>) {
         self.pack.store(Arc::new(Pack::new(plugins)));
+    }
+
+    /// Takes another boot folder into use, or none. Transfers under way go on.
+    pub fn set_boot(&self, settings: Option<BootSettings>) {
+        self.boot.store(settings.map(|settings| Arc::new(BootFolder::new(settings))));
     }
 
     /// The plugins in use.
@@ -198,12 +214,20 @@ impl Provisioning {
     /// Metric, labels, value.
     #[allow(clippy::type_complexity)] // the shape that all services render their counters in
     pub fn counters(&self) -> Vec<(&'static str, Vec<(&'static str, &'static str)>, u64)> {
-        self.counters.all()
+        let mut all = self.counters.all();
+        all.extend(self.boot_counters.all());
+        all
     }
 
     /// Answers one request. Ready at the first poll unless something must be written down or the
     /// neighbour table must be asked.
     pub async fn serve(&self, request: FileRequest) -> FileReply {
+        if let Some(reply) = self.boot_file(&request) {
+            return reply;
+        }
+        if !self.settings.phones {
+            return FileReply::NotFound;
+        }
         let name = match request.protocol {
             Protocol::Http => Name::from_http(&request.path),
             Protocol::Tftp | Protocol::Dhcp => Name::from_tftp(&request.path),
@@ -214,6 +238,12 @@ impl Provisioning {
         };
         self.counters.decided(request.protocol, decision.word());
         reply
+    }
+
+    fn boot_file(&self, request: &FileRequest) -> Option<FileReply> {
+        let boot = self.boot.load_full()?;
+        let holder = || self.bindings.by_ip(request.interface.as_deref(), request.peer);
+        boot.answer(request, &self.boot_counters, holder)
     }
 
     async fn serve_named(&self, request: &FileRequest, name: &Name) -> (FileReply, Decision) {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::boot::BootFile;
 pub use crate::domain::phone::classify::Protocol;
 use crate::domain::phone::gate::Denial;
 use crate::domain::phone::retrieve::Nobody;
@@ -40,6 +41,8 @@ pub struct Served {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileReply {
     File(Served),
+    /// A file of the boot folder.
+    Boot(BootFile),
     /// Missing, denied and unknown alike: the shells answer all three with the same bytes (PR-52).
     NotFound,
     /// A file that this device may have could not be made; the reason is in its explanation.

@@ -261,6 +261,51 @@ async fn a_sweep_gets_no_secret_and_identical_denials() {
     assert!(text(&house.tftp(ip(66), &own).await).contains(&house.password));
 }
 
+/// Boot files are for everybody on a served network and for nobody else; no request for one makes a device
+/// or is remembered as one of a phone, found or not.
+#[tokio::test]
+async fn boot_files_are_kept_apart_from_phones() {
+    let house = house(Settings::default());
+    let boot = house.boot_folder();
+    boot.write("ipxe.efi", 10);
+    boot.write("pxelinux.cfg/default", 10);
+    let served = async |protocol, from, path: &str| matches!(house.ask(protocol, from, path, None).await, FileReply::Boot(file) if file.size == 10);
+    assert!(served(Protocol::Tftp, ip(7), "ipxe.efi").await);
+    assert!(served(Protocol::Http, ip(7), "/boot/ipxe.efi").await);
+    assert!(served(Protocol::Tftp, ip(7), "/boot/pxelinux.cfg/default").await);
+    assert!(!served(Protocol::Tftp, "192.168.2.7".parse().unwrap(), "ipxe.efi").await, "of no network");
+    assert!(!served(Protocol::Http, "192.168.2.7".parse().unwrap(), "/boot/ipxe.efi").await);
+    assert!(!served(Protocol::Http, ip(7), "/ipxe.efi").await, "over HTTP the prefix is needed");
+    assert_eq!(house.phones.ring().len(), 1, "which is why that one was asked of the phones' files");
+    // what boot loaders try out before they find their configuration
+    let mac = Mac([0, 0x15, 0x65, 0x4a, 0xa9, 0x37]);
+    assert_eq!(house.tftp(ip(7), "pxelinux.cfg/01-00-15-65-4a-a9-37").await, FileReply::NotFound);
+    house.lease(mac, ip(8), Some("PXEClient:Arch:00000:UNDI:002001")).await;
+    assert_eq!(house.tftp(ip(8), "/0015654aa937.cfg").await, FileReply::NotFound, "a boot ROM is no phone");
+    assert_eq!((house.devices.count(), house.phones.ring().len()), (0, 1));
+    assert!(served(Protocol::Tftp, ip(8), "ipxe.efi").await);
+    let count = |outcome| {
+        let all = house.phones.counters();
+        let of = all.iter().filter(|(name, labels, _)| *name == "lanlord_boot_files_total" && labels[1].1 == outcome);
+        of.map(|(_, _, n)| n).sum::<u64>()
+    };
+    assert_eq!((count("served"), count("missing"), count("refused")), (4, 2, 2));
+    house.phones.set_boot(None);
+    assert!(!served(Protocol::Tftp, ip(7), "ipxe.efi").await);
+}
+
+/// Without `[provisioning]` only boot files are served.
+#[tokio::test]
+async fn phones_get_nothing_where_only_computers_boot() {
+    let house = house(Settings { phones: false, ..Settings::default() });
+    let boot = house.boot_folder();
+    boot.write("ipxe.efi", 10);
+    house.lease(PHONE, ip(100), Some("LINKSYS SPA-3102")).await;
+    assert_eq!(house.tftp(ip(100), "/spa3102.cfg").await, FileReply::NotFound);
+    assert!(matches!(house.tftp(ip(100), "ipxe.efi").await, FileReply::Boot(_)));
+    assert_eq!(house.devices.count(), 0);
+}
+
 /// SE-12: claims of invented phones leave no trace but a bounded one.
 #[tokio::test]
 async fn invented_macs_make_no_device_and_write_nothing() {

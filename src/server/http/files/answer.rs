@@ -18,8 +18,9 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::Instant;
 
 use super::Shop;
+use super::body::{Life, Payload};
 use crate::net::alarm;
-use crate::service::provisioning::{FileReply, FileRequest, Protocol, Served};
+use crate::service::provisioning::{BootFile, FileReply, FileRequest, Protocol, Served};
 
 /// Longest request path; more is 414.
 const PATH_BYTES: usize = 2048;
@@ -46,10 +47,10 @@ pub(super) struct Ends {
     pub local: IpAddr,
 }
 
-type Reply = Response<Full<Bytes>>;
+type Reply = Response<Payload>;
 
 /// Answers; never fails.
-pub(super) async fn answer(shop: &Shop, ends: Ends, request: Request<Incoming>) -> Reply {
+pub(super) async fn answer(shop: &Shop, ends: Ends, life: &Life, request: Request<Incoming>) -> Reply {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut reply = plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
         reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -74,6 +75,7 @@ pub(super) async fn answer(shop: &Shop, ends: Ends, request: Request<Incoming>) 
     let head = *request.method() == Method::HEAD;
     match shop.phones.serve(asked).await {
         FileReply::File(file) => serve(request.headers(), &file, head),
+        FileReply::Boot(file) => serve_boot(request.headers(), file, head, life),
         FileReply::NotFound => {
             alarm::sleep_until(denial_due(began)).await;
             plain(StatusCode::NOT_FOUND, "not found\n")
@@ -88,37 +90,58 @@ pub(super) async fn answer(shop: &Shop, ends: Ends, request: Request<Incoming>) 
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Reply {
-    let mut reply = Response::new(Full::from(text));
+    let mut reply = Response::new(Payload::from(text));
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     reply
 }
 
-/// A file, whole or in part, or the news that it has not changed.
-fn serve(headers: &HeaderMap, file: &Served, head: bool) -> Reply {
-    let etag = format!("\"{}\"", file.etag);
-    let mut reply = Response::new(Full::default());
+/// A file, whichever it is.
+struct Offered {
+    etag: String,
+    media: String,
+    modified: Option<i64>,
+    size: u64,
+}
+
+impl Offered {
+    fn phone(file: &Served) -> Offered {
+        let (etag, media) = (format!("\"{}\"", file.etag), format!("{}; charset=UTF-8", file.media));
+        Offered { etag, media, modified: file.modified, size: file.bytes.len() as u64 }
+    }
+
+    fn boot(file: &BootFile) -> Offered {
+        // firmware compares the type as a whole
+        let (etag, media) = (format!("\"{}\"", file.etag), file.media.to_owned());
+        Offered { etag, media, modified: Some(file.modified), size: file.size }
+    }
+}
+
+/// The header for a file, whole or in part, and which part; or the news that it has not changed.
+fn offer(headers: &HeaderMap, file: &Offered) -> (Reply, Option<Range<u64>>) {
+    let mut reply = Response::new(Payload::empty());
     let put = |reply: &mut Reply, name: HeaderName, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             reply.headers_mut().insert(name, value);
         }
     };
-    put(&mut reply, ETAG, &etag);
+    let etag = file.etag.as_str();
+    put(&mut reply, ETAG, etag);
     if let Some(modified) = file.modified.and_then(|seconds| u64::try_from(seconds).ok()) {
         put(&mut reply, LAST_MODIFIED, &httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(modified)));
     }
     let unchanged = match headers.get(IF_NONE_MATCH) {
-        Some(tags) => matches(tags, &etag),
+        Some(tags) => matches(tags, etag),
         // RFC 9110 §13.1.3: looked at only without If-None-Match; what is no date is passed over.
         None => headers.get(IF_MODIFIED_SINCE).is_some_and(|date| unchanged_since(date, file.modified)),
     };
     if unchanged {
         *reply.status_mut() = StatusCode::NOT_MODIFIED;
-        return reply;
+        return (reply, None);
     }
-    put(&mut reply, CONTENT_TYPE, &format!("{}; charset=UTF-8", file.media));
+    put(&mut reply, CONTENT_TYPE, &file.media);
     put(&mut reply, ACCEPT_RANGES, "bytes");
-    let size = file.bytes.len();
+    let size = file.size;
     // RFC 9110 §13.1.5: with another validator than ours the whole file is sent.
     let same = headers.get(IF_RANGE).is_none_or(|v| v.as_bytes() == etag.as_bytes());
     let wanted = headers.get(RANGE).filter(|_| same).and_then(|v| v.to_str().ok());
@@ -135,10 +158,26 @@ fn serve(headers: &HeaderMap, file: &Served, head: bool) -> Reply {
             0..0
         }
     };
-    // Always there: some phones cannot read chunks.
-    put(&mut reply, CONTENT_LENGTH, &part.len().to_string());
-    if !head {
-        *reply.body_mut() = Full::new(Bytes::copy_from_slice(&file.bytes[part]));
+    // Always there: some phones cannot read chunks, and firmware asks by HEAD how much room it needs.
+    put(&mut reply, CONTENT_LENGTH, &(part.end - part.start).to_string());
+    (reply, Some(part))
+}
+
+/// A phone's file.
+fn serve(headers: &HeaderMap, file: &Served, head: bool) -> Reply {
+    let (mut reply, part) = offer(headers, &Offered::phone(file));
+    if let Some(part) = part.filter(|_| !head) {
+        let bytes = file.bytes.get(part.start as usize..part.end as usize).unwrap_or_default();
+        *reply.body_mut() = Payload::Bytes(Full::new(Bytes::copy_from_slice(bytes)));
+    }
+    reply
+}
+
+/// A boot file.
+fn serve_boot(headers: &HeaderMap, file: BootFile, head: bool, life: &Life) -> Reply {
+    let (mut reply, part) = offer(headers, &Offered::boot(&file));
+    if let Some(part) = part.filter(|_| !head) {
+        *reply.body_mut() = Payload::part(file, part, life.clone());
     }
     reply
 }
@@ -157,16 +196,16 @@ fn unchanged_since(date: &HeaderValue, modified: Option<i64>) -> bool {
 
 enum Wanted {
     Whole,
-    Part(Range<usize>),
+    Part(Range<u64>),
     Unsatisfiable,
 }
 
 /// RFC 9110 §14.1.2: one range; several, or what is no range, mean the whole file.
-fn range_of(header: &str, size: usize) -> Wanted {
+fn range_of(header: &str, size: u64) -> Wanted {
     let Some((first, last)) = header.strip_prefix("bytes=").and_then(|spec| spec.split_once('-')) else {
         return Wanted::Whole;
     };
-    let number = |text: &str| text.trim().parse::<usize>().ok();
+    let number = |text: &str| text.trim().parse::<u64>().ok();
     match (first.trim(), last.trim()) {
         ("", last) => match number(last) {
             Some(0) => Wanted::Unsatisfiable,

@@ -3,7 +3,7 @@
 //! HEAD, and to tell a missing file from a denied one.
 //!
 //! Limits (PR-61): 4,096 connections, 64 per peer; first byte within 5 s, header within 10 s, 16 KiB and
-//! 100 fields; a connection lives at most five minutes.
+//! 100 fields; a connection lives at most five minutes, or as long as it takes in a boot file.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -24,8 +24,12 @@ use crate::service::provisioning::Provisioning;
 
 /// From request to response.
 mod answer;
+/// Bodies of responses.
+mod body;
 #[cfg(test)]
 mod tests;
+
+use body::Life;
 
 /// What the shell is told by the configuration.
 #[derive(Debug, Clone)]
@@ -64,7 +68,7 @@ impl Default for Settings {
 const HEADER_BYTES: usize = 16 << 10;
 /// Fields of a request's header.
 const HEADER_FIELDS: usize = 100;
-/// Longest life of a connection.
+/// Longest life of a connection; a boot file that is being taken in prolongs it.
 const LIFE: Duration = Duration::from_secs(300);
 /// Time that open connections get when the daemon stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -146,10 +150,11 @@ async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, stop: Cancella
     if !matches!(tokio::time::timeout(shop.settings.first_byte, stream.readable()).await, Ok(Ok(()))) {
         return;
     }
+    let life = Life::new(LIFE);
     let ends = answer::Ends { peer: peer.ip().to_canonical(), local: local.ip().to_canonical() };
     let service = service_fn(|request| {
-        let shop = shop.clone();
-        async move { Ok::<_, Infallible>(answer::answer(&shop, ends, request).await) }
+        let (shop, life) = (shop.clone(), life.clone());
+        async move { Ok::<_, Infallible>(answer::answer(&shop, ends, &life, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -158,8 +163,6 @@ async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, stop: Cancella
         .max_headers(HEADER_FIELDS)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    let life = tokio::time::sleep(LIFE);
-    tokio::pin!(life);
     tokio::select! {
         ended = connection.as_mut() => {
             if let Err(error) = ended {
@@ -167,7 +170,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, stop: Cancella
             }
             return;
         }
-        () = &mut life => return,
+        () = life.over() => return,
         () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     let _ = tokio::time::timeout(GRACE, connection).await;
