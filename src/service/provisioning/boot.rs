@@ -138,8 +138,9 @@ impl BootFolder {
         let name = self.name(request)?;
         let named = name.strip_prefix(PREFIX);
         let first = name.split(|b| *b == b'/').next().unwrap_or_default();
-        let ours = named.is_some() || request.protocol == Protocol::Tftp && self.folder.holds(first);
-        if !ours && !(request.protocol == Protocol::Tftp && holder().is_some_and(|binding| boots(&binding))) {
+        // over HTTP no other name comes so far
+        let ours = named.is_some() || self.folder.holds(first) || holder().is_some_and(|binding| boots(&binding));
+        if !ours {
             return None;
         }
         let admitted = request.peer.is_loopback() || self.networks.iter().any(|net| net.contains(&request.peer));
