@@ -13,6 +13,7 @@ help:
 
 setup:
 	packaging/setup.sh test
+	packaging/firmware.sh
 
 test: setup
 	tests/run.sh
@@ -41,6 +42,7 @@ soak: export RACE ?= 10000
 soak: export CROWD ?= 1000
 soak: export POINTS ?= 10000
 soak: export FLAPS ?= 200
+soak: export FIRMWARE ?= all
 soak: export TEST_SECONDS ?= 86400
 soak: setup
 	tests/run.sh

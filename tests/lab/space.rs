@@ -277,6 +277,11 @@ impl Process {
         kill(self.pid(), signal).unwrap_or_else(|e| panic!("{}: {e}", self.label));
     }
 
+    /// How it ended, if it did.
+    pub fn status(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
     pub fn exited(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|s| s.is_some())
     }
