@@ -15,13 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, System};
-use crate::config::{self, Config, Problems};
+use crate::config::{Config, Problems};
 use crate::metrics;
 use crate::net::{self, LinkWatch};
 use crate::server::dns::Counters;
 use crate::service::access::ADMIN;
 use crate::service::health::{Health, State};
 use crate::service::leasing::Replies;
+use crate::service::reload::Reloads;
 use crate::store::history::SqliteHistory;
 use crate::store::ledger::WriterEnd;
 use crate::store::{self, Ledger, OpenError, SqlitePort};
@@ -40,6 +41,8 @@ pub mod import;
 mod own;
 /// Signals, service manager, watchdog.
 mod process;
+/// The configuration, read again.
+mod reload;
 /// Listeners of DNS.
 mod resolvers;
 /// The services and their views.
@@ -124,7 +127,7 @@ impl App {
         }
         // until every shell has said that it starts: the API listens before them
         services.health.set("daemon", State::Starting);
-        tell_findings(&config, &services.health);
+        reload::tell_findings(&config, &services.health);
         let (ledger, writer) = Ledger::start::<SqlitePort>(port, recovered, services.views(), clock.clone());
         services.attach(&ledger);
         services.health.set("ledger", State::Works);
@@ -157,19 +160,21 @@ impl App {
         tracker.spawn(services.phones.clone().follow(ledger.clone(), intake.clone()));
         services.bus.start(ledger.clone(), Some(Arc::new(history.clone())));
         let shells = Shells { config: &config, services: &services, links: &links, intake: &intake, tracker: &tracker };
+        let (reloads, asked) = Reloads::new();
         let socket = options.socket.clone().or_else(|| config.server.socket.clone());
-        shells.api(clock.clone(), socket.unwrap_or_else(|| options.state.join("api.sock")));
+        shells.api(clock.clone(), reloads, socket.unwrap_or_else(|| options.state.join("api.sock")));
         let resolvers = shells.start(replies, clock.clone(), ledger.clone());
         services.health.set("daemon", State::Works);
         publish_metrics(&ledger, &services, resolvers);
         start_watchdog(&ledger, &intake, &tracker);
-        tracker.spawn(reload_on_signal(
-            options.config.clone(),
-            config.clone(),
-            services.clone(),
+        let reloader = reload::Reloader {
+            file: options.config,
+            first: Arc::new(config.clone()),
+            services: services.clone(),
+            links: links.clone(),
             clock,
-            intake.clone(),
-        ));
+        };
+        tracker.spawn(reloader.run(asked, intake.clone()));
         process::ready(&services.health).await;
         let ended = tokio::select! {
             () = stop.cancelled() => None,
@@ -258,77 +263,6 @@ fn start_watchdog(ledger: &Ledger, intake: &CancellationToken, tracker: &TaskTra
             }
         }
     });
-}
-
-/// SIGHUP: the file is checked whole, then networks, plugins and zones are taken over; or nothing is (I11).
-async fn reload_on_signal(
-    file: PathBuf,
-    first: Config,
-    services: Services,
-    clock: Arc<dyn Clock>,
-    cancel: CancellationToken,
-) {
-    let mut hangups = process::reload_signal();
-    while let Some(Some(())) = cancel.run_until_cancelled(hangups.recv()).await {
-        let (file, first) = (file.clone(), first.clone());
-        let (services, now) = (services.clone(), clock.wall());
-        // files are read: not on a thread that packets wait for
-        let reloading = tokio::task::spawn_blocking(move || reload(&file, &first, &services, now));
-        if reloading.await.is_err() {
-            tracing::error!("a reload broke off");
-        }
-        process::reloaded();
-    }
-}
-
-/// What the configuration leaves out while all else is served (DH-309).
-fn tell_findings(config: &Config, health: &Health) {
-    config.findings.iter().for_each(|finding| tracing::warn!("{finding}"));
-    match config.findings.first() {
-        Some(first) => {
-            let text = format!("{} left out, as {first}", config.findings.len());
-            health.set("reservations", State::Degraded(text));
-        }
-        None => health.forget("reservations"),
-    }
-}
-
-fn reload(file: &Path, first: &Config, services: &Services, now: crate::domain::time::Wall) {
-    let config = match config::load(file) {
-        Ok(config) => config,
-        Err(problems) => {
-            problems.0.iter().for_each(|problem| tracing::error!("{problem}"));
-            let text = format!("the new configuration has {} problems; the old one stays", problems.0.len());
-            return services.health.set("configuration", State::Degraded(text));
-        }
-    };
-    // zone files are the last that can be wrong: nothing is taken over before they are
-    if let Err(problems) = services.naming.reload(now) {
-        problems.iter().for_each(|problem| tracing::error!("zone file {problem}"));
-        let first = problems.first().map(ToString::to_string).unwrap_or_default();
-        let text = format!(
-            "zone files have {} problems, as {first}; the old zones and the old configuration stay",
-            problems.len()
-        );
-        return services.health.set("configuration", State::Degraded(text));
-    }
-    services.health.forget("zones");
-    tell_findings(&config, &services.health);
-    let plugins = services::load_plugins(&config.provisioning.plugins, &services.health);
-    services.leasing.reload(settings::policy(&config, &plugins));
-    services.phones.reload(plugins);
-    services.phones.set_boot(settings::boot(&config));
-    services.naming.set_reservations(&config.policy.reservations, now);
-    let stale = settings::needs_restart(first, &config);
-    services.configured.send_replace(Arc::new(config));
-    if stale.is_empty() {
-        services.health.forget("configuration");
-        tracing::info!("the configuration was loaded again");
-    } else {
-        let text = format!("restart to take over what changed in {}", stale.join(", "));
-        tracing::warn!("the configuration was loaded again, but not all of it; {text}");
-        services.health.set("configuration", State::Degraded(text));
-    }
 }
 
 /// Tries every five seconds, and whenever the links `change`, until it works or the daemon stops; says on the board how it is.

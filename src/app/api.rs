@@ -15,11 +15,12 @@ use crate::server::{claws, http};
 use crate::service::access::{Credential, Right};
 use crate::service::bus::Bus;
 use crate::service::health::State;
+use crate::service::reload::Reloads;
 
 impl Shells<'_> {
     /// Starts the listeners of the API.
-    pub fn api(&self, clock: Arc<dyn Clock>, socket: PathBuf) {
-        let router = self.router(clock);
+    pub fn api(&self, clock: Arc<dyn Clock>, reloads: Reloads, socket: PathBuf) {
+        let router = self.router(clock, reloads);
         let (unix, health, cancel) = (router.clone(), self.services.health.clone(), self.intake.clone());
         let changes = self.links.changes();
         health.set("api socket", State::Starting);
@@ -43,7 +44,7 @@ impl Shells<'_> {
         }
     }
 
-    fn router(&self, clock: Arc<dyn Clock>) -> Router {
+    fn router(&self, clock: Arc<dyn Clock>, reloads: Reloads) -> Router {
         let services = self.services;
         let sessions = http::session::Sessions::new(clock.clone(), random());
         let api = http::api::Api {
@@ -55,6 +56,7 @@ impl Shells<'_> {
             devices: services.devices.clone(),
             phones: services.phones.clone(),
             hosts: services.hosts.clone(),
+            reloads,
             domain: self.config.server.domain.clone(),
             sessions: sessions.clone(),
             new_id: Box::new(new_id),

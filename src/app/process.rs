@@ -72,6 +72,11 @@ pub(super) fn reload_signal() -> tokio::sync::mpsc::Receiver<()> {
     rings
 }
 
+/// The service manager waits for what follows.
+pub(super) fn reloading() {
+    notify(&[NotifyState::Reloading]);
+}
+
 pub(super) fn reloaded() {
     notify(&[NotifyState::Ready]);
 }

@@ -334,9 +334,22 @@ fn problem(body: &str) -> Option<String> {
     let mut out = problem.get("detail").or_else(|| problem.get("title"))?.as_str()?.to_owned();
     for error in problem.get("errors").and_then(Value::as_array).into_iter().flatten() {
         let text = |key| error.get(key).and_then(Value::as_str).unwrap_or_default();
-        out += &format!("\n  {}: {}", text("pointer"), text("message"));
+        out += &match error.get("file").and_then(Value::as_str) {
+            Some(file) => format!("\n{file}{}: {}{}", place(error), text("message"), hint(text("hint"))),
+            None => format!("\n  {}: {}", text("pointer"), text("message")),
+        };
     }
     Some(out)
+}
+
+/// `:line:column` of a problem in a file, if it is about a place in it.
+fn place(error: &Value) -> String {
+    let number = |key| error.get(key).and_then(Value::as_u64);
+    number("line").zip(number("column")).map_or_else(String::new, |(line, column)| format!(":{line}:{column}"))
+}
+
+fn hint(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("; {text}") }
 }
 
 /// Why a transaction of the bus was cancelled.

@@ -27,6 +27,8 @@ pub mod import;
 mod lease;
 /// What commands print.
 mod output;
+/// `reload`.
+mod reload;
 /// `reservation`.
 mod reservation;
 /// `status`.
@@ -89,6 +91,8 @@ pub enum Command {
     /// Access for programs
     #[command(subcommand)]
     Token(token::Token),
+    /// Let the running daemon read its configuration again; all of it is taken over, or nothing
+    Reload,
     /// How the daemon is
     Status,
 }
@@ -121,6 +125,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Event(event) => event.run(&to),
         Command::Dns(dns) => dns.run(&to),
         Command::Token(token) => token.run(&to),
+        Command::Reload => reload::run(&to),
         Command::Status => status::run(&to),
     }
 }

@@ -670,8 +670,9 @@ impl Key {
 pub fn shipped() -> String {
     let mut out = String::from(
         "# lanlord's configuration. Every key is explained here; none is set. `lanlord check FILE` tells what is\n\
-         # wrong with a file, `lanlord serve --config FILE --state DIR` uses it. A reload (SIGHUP) that finds a\n\
-         # problem keeps what was there before. Unknown keys are refused.\n",
+         # wrong with a file, `lanlord serve --config FILE --state DIR` uses it. `lanlord reload`, or SIGHUP,\n\
+         # takes over a changed file as a whole; with a problem in it, or in a zone file, what was there before\n\
+         # stays. Unknown keys are refused.\n",
     );
     for table in TABLES {
         out.push('\n');

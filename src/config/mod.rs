@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::DeTable;
@@ -16,6 +17,8 @@ mod classes;
 pub mod claws;
 /// DHCPv6: its section, and what IPv6 subnets say to it.
 pub mod dhcp6;
+/// What differs between two texts.
+pub mod diff;
 /// Configurations of other DHCP servers.
 pub mod import;
 /// The registry of keys.
@@ -57,6 +60,8 @@ const FILE_BYTES: u64 = 16 << 20;
 pub struct Config {
     /// The file that it was read from; relative paths start in its folder.
     pub file: PathBuf,
+    /// What stands in it.
+    pub text: Arc<str>,
     pub server: Server,
     pub log: Log,
     pub networks: Vec<Network>,
@@ -120,6 +125,7 @@ fn understand(doc: &Document<'_>, table: &Spanned<DeTable<'_>>) -> Config {
     let parts = policy::Parts { networks: &networks, dhcp4: &dhcp4, dhcp6: &dhcp6, dns: &dns, phones: &provisioning };
     Config {
         file: doc.file.to_owned(),
+        text: doc.text.into(),
         log: services::log(top.table("log", "log")),
         policy: policy::read(&top, &parts),
         netboot: services::netboot(top.table("netboot", "netboot")),

@@ -20,5 +20,7 @@ pub mod leasing;
 pub mod naming;
 /// Files for phones: from a request to bytes, or to nothing.
 pub mod provisioning;
+/// Loading the configuration again.
+pub mod reload;
 /// Secrets at rest: sealed before they enter the ledger.
 pub mod secrets;

@@ -15,7 +15,7 @@ use lanlord::store::{self, Ledger, SqlitePort};
 use crate::daemon::{Daemon, LIMIT, free_port};
 
 /// A lease of the network `voice`, as a phone gets it.
-fn lease(ip: &str, mac: [u8; 6], name: &str) -> Lease {
+pub fn lease(ip: &str, mac: [u8; 6], name: &str) -> Lease {
     let now = System.wall();
     Lease {
         ip: ip.parse().expect("an address"),
@@ -51,24 +51,24 @@ async fn remember(state: &Path, changes: Vec<Change>) {
     end.await.expect("the writer says how it ended").expect("in order");
 }
 
-async fn with_leases(leases: Vec<Lease>) -> Daemon {
+pub async fn with_leases(leases: Vec<Lease>) -> Daemon {
     let dir = tempfile::tempdir().expect("a folder");
     remember(&dir.path().join("state"), leases.into_iter().map(|l| Change::LeaseGranted(Box::new(l))).collect()).await;
     Daemon::on(dir, free_port()).await
 }
 
 /// Runs the command line against that daemon, beside it.
-async fn lanlord(daemon: &Daemon, arguments: &[&str]) -> Output {
+pub async fn lanlord(daemon: &Daemon, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lanlord"));
     command.arg("--socket").arg(daemon.state().join("api.sock")).args(arguments);
     tokio::task::spawn_blocking(move || command.output().expect("it runs")).await.expect("no panic")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
-const PHONE: [u8; 6] = [0x80, 0x5e, 0xc0, 0, 0, 1];
+pub const PHONE: [u8; 6] = [0x80, 0x5e, 0xc0, 0, 0, 1];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_takes_the_name_of_a_lease_and_the_list_says_so() {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 mod daemon;
 mod explain;
 mod leases;
+mod reload;
 
 use daemon::{Daemon, LIMIT};
 
@@ -273,13 +274,12 @@ async fn a_host_is_added_over_the_bus_and_shows_in_rest_and_names() {
     daemon.stop().await;
 }
 
-/// SIGHUP goes to this whole process, so only this test sends it; every daemon in it reloads its own file,
-/// which of the others is not there: they keep what they have.
 #[tokio::test]
 async fn an_invalid_reload_keeps_what_was_there() {
     let daemon = Daemon::start().await;
     let file = daemon.dir.path().join("c.toml");
-    let hangup = || nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGHUP).expect("sent");
+    // a signal would reach every daemon of this process; tests/reload sends it
+    let reload = async || daemon.call("POST", "/api/v1/reload", None).await.status;
     let until = async |what: &str, done: &dyn Fn(&Value) -> bool| {
         let wait = async {
             while !done(&daemon.get("/api/v1/status").await.json()) {
@@ -289,7 +289,7 @@ async fn an_invalid_reload_keeps_what_was_there() {
         tokio::time::timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"));
     };
     std::fs::write(&file, "[server]\nlsiten = []\n").expect("written");
-    hangup();
+    reload().await;
     until("the problem is shown", &|status| status["parts"]["configuration"]["state"] == "degraded").await;
     assert_eq!(daemon.get("/api/v1/reservations").await.json()["total"], 1, "the old configuration stays");
 
@@ -298,25 +298,24 @@ async fn an_invalid_reload_keeps_what_was_there() {
         daemon.tcp
     );
     std::fs::write(&file, &text).expect("written");
-    hangup();
+    reload().await;
     until("the new one is taken over", &|status| status["parts"]["configuration"].is_null()).await;
     assert_eq!(daemon.get("/api/v1/reservations").await.json()["total"], 0);
 
     // DN-203: of a zone file it says which, where and what
     std::fs::create_dir(daemon.dir.path().join("zones")).expect("made");
     std::fs::write(daemon.dir.path().join("zones/bad.example.zone"), "@ IN NONSENSE x\n").expect("written");
-    hangup();
+    reload().await;
     let names = |status: &Value| status["parts"]["configuration"]["reason"].as_str().map(str::to_owned);
     let told = |status: &Value| names(status).is_some_and(|text| text.contains("bad.example.zone:1:"));
     until("the zone file is named", &told).await;
     // and with a bad zone file a good configuration is not taken over either
     let reserved = "[[network.reservation]]\nmac = \"02:00:00:00:00:09\"\nip = \"10.77.0.9\"\n[dns]";
     std::fs::write(&file, text.replace("[dns]", reserved)).expect("written");
-    hangup();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    reload().await;
     assert_eq!(daemon.get("/api/v1/reservations").await.json()["total"], 0, "all or nothing");
     std::fs::remove_file(daemon.dir.path().join("zones/bad.example.zone")).expect("removed");
-    hangup();
+    reload().await;
     until("both are taken over", &|status| status["parts"]["configuration"].is_null()).await;
     assert_eq!(daemon.get("/api/v1/reservations").await.json()["total"], 1);
     daemon.stop().await;

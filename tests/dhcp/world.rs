@@ -253,13 +253,12 @@ impl World {
     }
 
     fn check(&mut self, words: &Words<'_>) -> Step {
-        let network = |w: &World| words.value("network").and_then(|n| w.policy.by_name(n)).unwrap_or(0);
         match words.0.first().copied().unwrap_or_default() {
             "commits-fail" => self.commits_fail = true,
             "commits-work" => self.commits_fail = false,
             "restart" => self.restart(),
             "lease" => {
-                let lease = self.book.lease(network(self), ip(words.0[1])).ok_or("no lease")?;
+                let lease = self.lease(words).ok_or("no lease")?;
                 for (key, value) in words.0[2..].iter().filter_map(|w| w.split_once('=')) {
                     let have = match key {
                         "mac" => lease.mac.map(|m| m.to_string()),
@@ -275,7 +274,7 @@ impl World {
                 }
             }
             "no-lease" => {
-                if let Some(lease) = self.book.lease(network(self), ip(words.0[1])) {
+                if let Some(lease) = self.lease(words) {
                     return Err(format!("leased to {:?}", lease.client));
                 }
             }
@@ -302,6 +301,15 @@ impl World {
             other => return Err(format!("no such check: {other}")),
         }
         Ok(())
+    }
+
+    /// The lease of an address, on the network that is named or on the first; also of one that is not configured
+    /// any more.
+    fn lease(&self, words: &Words<'_>) -> Option<lanlord::domain::lease::Lease> {
+        let wanted = words.value("network").or(self.policy.networks.first().map(|n| n.name.as_str()));
+        let all = self.book.leases().map(|kept| kept.lease());
+        let ip = std::net::IpAddr::V4(ip(words.0[1]));
+        all.into_iter().find(|lease| lease.ip == ip && Some(lease.network.as_str()) == wanted)
     }
 
     /// Everything in memory is lost; what was journalled comes back.

@@ -226,6 +226,11 @@ impl Book {
         self.nets.get(network).map(|net| net.name.clone())
     }
 
+    /// Number of a network by name, also of one that the policy has no more and that still has leases.
+    pub fn number(&self, network: &str) -> Option<usize> {
+        self.names.get(network).copied()
+    }
+
     fn cell(&self, network: usize, ip: Ipv4Addr) -> Option<&Cell> {
         self.nets.get(network)?.cells.get(&ip)
     }

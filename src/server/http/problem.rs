@@ -7,6 +7,8 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
+use crate::service::reload::Fault;
+
 /// An answer that says what is wrong.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
@@ -17,11 +19,13 @@ pub struct Problem {
     pub detail: String,
     /// (pointer into the request, message).
     pub errors: Vec<(String, String)>,
+    /// What is wrong in files, with its places; in the document among `errors`, too.
+    pub faults: Vec<Fault>,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
-        Problem { status, code, detail: detail.into(), errors: Vec::new() }
+        Problem { status, code, detail: detail.into(), errors: Vec::new(), faults: Vec::new() }
     }
 
     pub fn bad(detail: impl Into<String>) -> Problem {
@@ -68,13 +72,23 @@ impl Problem {
             "status": self.status.as_u16(),
             "detail": self.detail,
         });
-        if !self.errors.is_empty() {
-            let errors = self.errors.iter();
-            document["errors"] =
-                errors.map(|(pointer, message)| json!({"pointer": pointer, "message": message})).collect();
+        let errors = self.errors.iter().map(|(pointer, message)| json!({"pointer": pointer, "message": message}));
+        let errors: Vec<Value> = errors.chain(self.faults.iter().map(fault)).collect();
+        if !errors.is_empty() {
+            document["errors"] = errors.into();
         }
         document
     }
+}
+
+fn fault(fault: &Fault) -> Value {
+    json!({
+        "file": fault.file.display().to_string(),
+        "line": fault.at.map(|at| at.0),
+        "column": fault.at.map(|at| at.1),
+        "message": fault.message,
+        "hint": fault.hint,
+    })
 }
 
 impl From<Problem> for Response<Body> {

@@ -37,6 +37,8 @@ mod holds;
 mod journal;
 /// What others ask and order: lists, reservations, ended leases.
 mod objects;
+/// Leases that the policy covers no more.
+mod outside;
 /// Conflict detection before addresses are offered.
 mod probing;
 /// The tasks: releasing replies after their commit, ending what is over.
@@ -53,6 +55,7 @@ mod v6;
 pub use counters::Counters;
 pub use holds::{Held, HoldError};
 pub use objects::{Conflict, ObjectError, PoolUse};
+pub use outside::Outside;
 pub use probing::{Probe, Question, Sighting};
 pub use routes::{PrefixRoute, RouteError, Routes};
 pub use takeover::{Fate, TakenOver};
@@ -458,17 +461,20 @@ impl Core {
     /// The active lease of an address of either family on a network.
     fn lease(&self, network: &str, ip: IpAddr) -> Option<Arc<Lease>> {
         match ip {
-            IpAddr::V4(ip) => self.book.lease(self.book.policy().by_name(network)?, ip),
+            IpAddr::V4(ip) => self.book.lease(self.book.number(network)?, ip),
             IpAddr::V6(ip) => self.book6.lease_on(network, ip).cloned(),
         }
     }
 
     /// True while a change of this lease, or of its client, is being committed.
     fn is_busy(&self, lease: &Lease) -> bool {
-        let Some(network) = self.book.policy().by_name(&lease.network) else { return false };
         match lease.ip {
-            IpAddr::V4(ip) => self.book.is_address_pending(network, ip) || self.book.is_pending(network, &lease.client),
+            IpAddr::V4(ip) => {
+                let Some(network) = self.book.number(&lease.network) else { return false };
+                self.book.is_address_pending(network, ip) || self.book.is_pending(network, &lease.client)
+            }
             IpAddr::V6(ip) => {
+                let Some(network) = self.book6.number(&lease.network) else { return false };
                 let client = lease.client.duid().is_some_and(|duid| self.book6.is_pending(network, duid));
                 client || self.book6.is_address_pending(network, ip)
             }

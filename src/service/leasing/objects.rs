@@ -194,22 +194,17 @@ impl Leasing {
             let core = self.core();
             let policy = core.book.policy();
             let own: Vec<Ipv4Addr> = core.book.own().collect();
-            let mut out = review(policy, core.book.reservations().iter().map(AsRef::as_ref), &own);
-            let orphans = core
-                .book
-                .leased()
-                .filter(|(network, ip)| policy.by_name(network).is_none_or(|n| policy.within(n, *ip).is_none()));
-            let count = orphans.count();
-            if count > 0 {
-                out.push(Finding::new(
-                    "leases-without-subnet",
-                    format!("{count} leases are of subnets that are configured no more"),
-                    "nothing needs to be done: they are refused at their next renewal, or end by themselves; \
-                     `lanlord lease release` ends one now",
-                ));
-            }
-            out
+            review(policy, core.book.reservations().iter().map(AsRef::as_ref), &own)
         };
+        let count = self.outside();
+        if count > 0 {
+            out.push(Finding::new(
+                "leases-outside",
+                format!("{count} leases are of subnets or pools that are configured no more"),
+                "nothing needs to be done: they are refused at their next renewal, or end by themselves; \
+                 `lanlord lease list` names them, `lanlord lease release` ends one now",
+            ));
+        }
         out.extend(self.pools().iter().filter_map(PoolUse::finding));
         out.sort_by_key(|finding| !finding.grave);
         out

@@ -175,6 +175,14 @@ impl Claims {
         ips.into_iter().for_each(|ip| self.derive_lease(settings, ip));
     }
 
+    /// The same hosts, reservations and leases under other settings.
+    pub fn under(&mut self, settings: &Settings) {
+        let hosts: Vec<Host> = self.hosts.values().cloned().collect();
+        hosts.iter().for_each(|host| self.put_host(settings, host));
+        let reservations: Vec<Reservation> = self.reservations.values().cloned().collect();
+        reservations.iter().for_each(|reservation| self.put_reservation(settings, reservation));
+    }
+
     /// A record of rank 2 whose data was read already.
     pub fn put_record(&mut self, record: &Record, set: RrSet) {
         let source = Source::Record(Arc::from(record.id.as_str()));

@@ -49,7 +49,8 @@ impl Naming {
     /// All zones.
     pub fn zones(&self) -> Vec<ZoneInfo> {
         let state = self.state();
-        let domains = self.shared.settings.all_domains();
+        let settings = self.settings();
+        let domains = settings.all_domains();
         let info = |z: &Arc<Zone>| {
             let name = z.apex.to_string();
             let kind = match (z.kind, &z.fixed) {

@@ -92,7 +92,7 @@ impl Pending {
 }
 
 struct Shared {
-    settings: Settings,
+    settings: ArcSwap<Settings>,
     state: ArcSwap<State>,
     book: Mutex<Book>,
     counters: Counters,
@@ -148,7 +148,7 @@ impl Naming {
         let touched = book.claims.touched();
         book.published.update(&settings, &book.claims, &mut state, &touched, unix(now));
         let shared = Shared {
-            settings,
+            settings: ArcSwap::from_pointee(settings),
             state: ArcSwap::from_pointee(state),
             book: Mutex::new(book),
             counters: Counters::default(),
@@ -166,19 +166,26 @@ impl Naming {
         self.shared.state.load()
     }
 
-    /// Reads the zone directory again. All or nothing (DN-203): with any error the old zones stay. Reads
-    /// files; takes a while for large ones, during which everything goes on.
-    pub fn reload(&self, now: Wall) -> Result<Reloaded, Vec<Problem>> {
+    /// Those in force: ask while holding the book, which a reload takes, too.
+    fn settings(&self) -> arc_swap::Guard<Arc<Settings>> {
+        self.shared.settings.load()
+    }
+
+    /// Takes other settings, and reads their zone directory. All or nothing (DN-203): with any error the old
+    /// zones and settings stay. Reads files; takes a while for large ones, during which everything goes on.
+    /// Our own addresses and the seed stay what they are.
+    pub fn reload(&self, settings: Settings, now: Wall) -> Result<Reloaded, Vec<Problem>> {
         let counters = &self.shared.counters;
         counters.reloads.fetch_add(1, Ordering::Relaxed);
-        self.load_all().map(|parsed| self.install(parsed, now)).inspect_err(|problems| {
+        let settings = Settings { seed: self.settings().seed, ..settings };
+        Self::load_all(&settings).map(|parsed| self.install(settings, parsed, now)).inspect_err(|problems| {
             counters.reload_failures.fetch_add(1, Ordering::Relaxed);
             self.book().problems.clone_from(problems);
         })
     }
 
-    fn load_all(&self) -> Result<Vec<Parsed>, Vec<Problem>> {
-        let Some(dir) = self.shared.settings.zone_dir.as_deref() else { return Ok(Vec::new()) };
+    fn load_all(settings: &Settings) -> Result<Vec<Parsed>, Vec<Problem>> {
+        let Some(dir) = settings.zone_dir.as_deref() else { return Ok(Vec::new()) };
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         for result in files::load(dir)?.into_values() {
             match result {
@@ -189,26 +196,10 @@ impl Naming {
         if bad.is_empty() { Ok(good) } else { Err(bad) }
     }
 
-    /// Takes the reservations of a new configuration over; those of the old one go.
-    pub fn set_reservations(&self, reservations: &[Reservation], now: Wall) {
-        let settings = &self.shared.settings;
-        let mut book = self.book();
-        let book = &mut *book;
-        for id in std::mem::take(&mut book.configured) {
-            book.claims.remove_reservation(settings, &id);
-        }
-        book.configure(settings, reservations);
-        let touched = book.claims.touched();
-        let mut state = State::clone(&self.shared.state.load());
-        book.published.update(settings, &book.claims, &mut state, &touched, unix(now));
-        self.shared.state.store(Arc::new(state));
-    }
-
     /// The names of this server lead to these addresses from now on.
     pub fn set_server_addresses(&self, addresses: &[IpAddr], now: Wall) {
-        let settings = &self.shared.settings;
         let mut book = self.book();
-        let book = &mut *book;
+        let (book, settings) = (&mut *book, &self.settings());
         if book.server == addresses {
             return;
         }
@@ -221,10 +212,10 @@ impl Naming {
         self.shared.state.store(Arc::new(state));
     }
 
-    /// Swaps new files in. The dynamic layers are made again from the claims, because names may have moved
-    /// from one zone to another.
-    fn install(&self, parsed: Vec<Parsed>, now: Wall) -> Reloaded {
-        let settings = &self.shared.settings;
+    /// Swaps new settings and files in. The claims are derived again, because networks may have other domains;
+    /// the dynamic layers are made again from them, because names may have moved from one zone to another.
+    fn install(&self, settings: Settings, parsed: Vec<Parsed>, now: Wall) -> Reloaded {
+        let settings = &Arc::new(settings);
         let warnings: Vec<Problem> = parsed.iter().flat_map(|p| p.warnings.iter().cloned()).collect();
         let zones: Vec<_> = parsed.into_iter().map(|p| p.into_zone(settings.seed)).collect();
         let count = zones.len();
@@ -233,6 +224,13 @@ impl Naming {
         publish::link_all(settings, &mut state);
         let mut book = self.book();
         let book = &mut *book;
+        self.shared.settings.store(settings.clone());
+        for id in std::mem::take(&mut book.configured) {
+            book.claims.remove_reservation(settings, &id);
+        }
+        book.claims.under(settings);
+        book.claims.put_server(server_names(settings, &book.server), &book.server, settings.ttl);
+        book.configure(settings, &settings.reservations);
         book.published = Published::default();
         book.claims.touch_all();
         let touched = book.claims.touched();
@@ -291,7 +289,7 @@ impl Naming {
     }
 
     fn take(&self, book: &mut Book, entry: &Entry) {
-        let settings = &self.shared.settings;
+        let settings = &self.settings();
         match &entry.change {
             // a delegated prefix is nobody's address
             Change::LeaseGranted(lease) if lease.delegated.is_some() => {}
@@ -323,15 +321,15 @@ impl View for Naming {
         let touched = book.claims.touched();
         let Some(last) = batch.last().filter(|_| !touched.is_empty()) else { return };
         let mut state = State::clone(&self.shared.state.load());
-        book.published.update(&self.shared.settings, &book.claims, &mut state, &touched, unix(last.at));
+        book.published.update(&self.settings(), &book.claims, &mut state, &touched, unix(last.at));
         self.shared.state.store(Arc::new(state));
     }
 }
 
 impl Names for Naming {
     fn choose(&self, request: &NameRequest<'_>) -> Option<String> {
-        let settings = &self.shared.settings;
         let mut book = self.book();
+        let settings = &self.settings();
         let state = self.state();
         let network = settings.networks.iter().find(|n| n.domain == request.domain);
         let network = network.map_or("", |n| n.network.as_str());

@@ -223,7 +223,7 @@ fn a_reservation_of_the_configuration_resolves_too() {
     assert_eq!((reply.answers[0].data.as_str(), reply.answers[0].reason.as_str()), ("10.0.0.70", "reservation r1"));
     assert!(b.naming.query("a..b", "A").is_err() && b.naming.query("a", "NOPE").is_err());
     assert!(b.naming.query("www.kernel.org", "ANY").unwrap().foreign);
-    b.naming.set_reservations(&[*other], T0);
+    b.naming.reload(Settings { reservations: vec![*other], ..settings() }, T0).unwrap();
     assert_eq!(
         (b.ask("printer.lan.example", "A"), b.ask("plotter.lan.example", "A")),
         ("nxdomain".into(), "10.0.0.70".into())

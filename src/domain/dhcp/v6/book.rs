@@ -164,6 +164,11 @@ impl Book6 {
         self.nets.get(network)?.cells.get(&ip)?.lease.as_ref()
     }
 
+    /// Number of a network by name, also of one that the policy has no more and that still has leases.
+    pub fn number(&self, network: &str) -> Option<usize> {
+        self.names.get(network).copied()
+    }
+
     /// The same by the network's name.
     pub fn lease_on(&self, network: &str, ip: Ipv6Addr) -> Option<&Arc<Lease>> {
         self.lease(*self.names.get(network)?, ip)

@@ -16,6 +16,7 @@ use crate::domain::lease::{Lease, Origin, Reservation, ReservationKey};
 use crate::server::http::problem::Problem;
 use crate::service::access::Credential;
 use crate::service::events::{Asked, Assignment};
+use crate::service::leasing::Outside;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new()
@@ -47,6 +48,8 @@ pub(super) struct Item {
     /// Length of the prefix that begins at `ip`, if one was delegated.
     delegated: Option<u8>,
     state: &'static str,
+    /// What the configuration has no more: `subnet` or `pool`. Such a lease is kept until it ends.
+    outside: Option<&'static str>,
     began: Option<String>,
     /// DHCPv6: until when new connections may use it.
     preferred: Option<String>,
@@ -74,6 +77,7 @@ impl From<&Lease> for Item {
             interface: lease.interface.clone(),
             delegated: lease.delegated,
             state: "active",
+            outside: None,
             began: when(lease.began),
             expires: when(lease.expires),
         }
@@ -85,6 +89,10 @@ impl Item {
     /// reservation, a zone file) may have taken it since (AP-104).
     pub fn of(api: &Api, lease: &Lease) -> Item {
         let mut item = Item::from(lease);
+        item.outside = api.leasing.outside_of(lease).map(|lacks| match lacks {
+            Outside::Subnet => "subnet",
+            Outside::Pool => "pool",
+        });
         let Some(name) = item.fqdn.take() else { return item };
         let records = api.naming.records(&name);
         if records.iter().any(|record| record.data == item.ip) {

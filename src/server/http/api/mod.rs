@@ -27,6 +27,7 @@ use crate::service::hosts::Hosts;
 use crate::service::leasing::Leasing;
 use crate::service::naming::Naming;
 use crate::service::provisioning::Provisioning;
+use crate::service::reload::Reloads;
 
 /// `/api/v1/devices`, `configs`, `provisioning`.
 mod devices;
@@ -46,6 +47,8 @@ mod import;
 mod leases;
 /// The status page.
 mod page;
+/// `POST /api/v1/reload`.
+mod reload;
 /// `/api/v1/reservations`.
 mod reservations;
 /// `/healthz`, `/readyz`, `/livez`, `/metrics`, `/api/v1/status`.
@@ -63,6 +66,7 @@ pub struct Api {
     pub devices: Arc<Devices>,
     pub phones: Arc<Provisioning>,
     pub hosts: Hosts,
+    pub reloads: Reloads,
     /// The site's domain, for the page.
     pub domain: String,
     pub sessions: Arc<Sessions>,
@@ -89,6 +93,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .merge(noun("provisioning", devices::provisioning()))
         .merge(noun("dns", dns::routes()))
         .merge(noun("host", hosts::routes()))
+        .merge(noun("reload", reload::routes()))
         .merge(noun("status", status::routes()))
         .merge(noun("token", tokens::routes()));
     Router::new()
@@ -104,14 +109,15 @@ async fn wrong_method(method: Method) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", format!("{method} is not possible here"))
 }
 
-/// Routes that need rights on a noun: reading for GET, writing for the rest; for tokens administration.
+/// Routes that need rights on a noun: reading for GET, writing for the rest; for tokens and
+/// reloads administration.
 fn noun(name: &'static str, routes: Router<Arc<Api>>) -> Router<Arc<Api>> {
     routes.route_layer(from_fn_with_state(name, allowed))
 }
 
 async fn allowed(State(noun): State<&'static str>, request: Request, next: Next) -> Response {
     let right = match request.method() {
-        _ if noun == "token" => Right::Admin,
+        _ if noun == "token" || noun == "reload" => Right::Admin,
         method if method.is_safe() => Right::Read,
         _ => Right::Write,
     };
