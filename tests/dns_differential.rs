@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -14,6 +14,9 @@ use lanlord::domain::dns::name::Name;
 use lanlord::domain::dns::respond::{Asker, Verdict, respond};
 use lanlord::domain::dns::zone::State;
 use lanlord::domain::dns::zonefile;
+
+#[path = "common/port.rs"]
+mod port;
 
 /// Zones in one run; all are served by one NSD.
 const ZONES: u64 = 200;
@@ -85,7 +88,7 @@ impl Drop for Nsd {
 
 impl Nsd {
     fn start(dir: &Path, zones: &[(Name, String)]) -> Nsd {
-        let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+        let address = SocketAddr::from(([127, 0, 0, 1], port::free_port()));
         let d = dir.display();
         let mut config = format!(
             "server:\n  ip-address: 127.0.0.1@{}\n  username: \"\"\n  zonesdir: \"{d}\"\n  database: \"\"\n  \
@@ -106,7 +109,7 @@ impl Nsd {
             .spawn()
             .expect("this test needs the nsd package: apt-get install nsd");
         let nsd = Nsd { child, address };
-        for _ in 0..100 {
+        for _ in 0..600 {
             if TcpStream::connect(address).is_ok() {
                 return nsd;
             }
@@ -177,7 +180,7 @@ fn the_same_answers_as_nsd() {
     let mut endless = 0;
     for (origin, text) in &zones {
         let mut stream = TcpStream::connect(nsd.address).expect("nsd listens");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
         for i in 0..QUESTIONS {
             let owner = if i % 17 == 0 { "@".to_owned() } else { below(&mut dice) };
             let name = Name::parse_in(&owner, origin).expect("a name");

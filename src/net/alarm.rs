@@ -37,7 +37,7 @@ mod tests {
     async fn goes_off_at_its_time_and_not_before() {
         for micros in [0, 1, 300, 2_700] {
             let due = Instant::now() + Duration::from_micros(micros);
-            tokio::time::timeout(Duration::from_secs(5), sleep_until(due)).await.expect("it goes off");
+            tokio::time::timeout(Duration::from_secs(60), sleep_until(due)).await.expect("it goes off");
             assert!(Instant::now() >= due, "{micros}");
         }
     }

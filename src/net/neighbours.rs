@@ -136,7 +136,7 @@ mod tests {
     #[tokio::test]
     async fn begins_with_the_whole_table() {
         let mut stream = Neighbours::open().unwrap();
-        let first = tokio::time::timeout(std::time::Duration::from_secs(5), stream.next()).await.unwrap();
+        let first = tokio::time::timeout(std::time::Duration::from_secs(60), stream.next()).await.unwrap();
         let Some(Ok(Notice::Table(table))) = first else { panic!("{first:?}") };
         assert!(table.iter().all(|n| n.mac.is_some_and(Mac::is_identity)));
     }

@@ -248,7 +248,7 @@ mod tests {
     const BUFFER: usize = 1 << 20;
 
     async fn take(socket: &Udp, inbox: &mut Inbox) -> usize {
-        tokio::time::timeout(Duration::from_secs(5), socket.receive(inbox)).await.expect("in time").expect("received")
+        tokio::time::timeout(Duration::from_secs(60), socket.receive(inbox)).await.expect("in time").expect("received")
     }
 
     #[tokio::test]
@@ -258,7 +258,7 @@ mod tests {
             let port = server.local_addr().unwrap().port();
             let asked = SocketAddr::new(asked.parse().unwrap(), port);
             let client = std::net::UdpSocket::bind(if asked.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }).unwrap();
-            client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
             client.send_to(b"who", asked).unwrap();
             let (mut inbox, mut outbox) = (Inbox::new(8, 64), Outbox::new());
             assert_eq!(take(&server, &mut inbox).await, 1);
@@ -359,7 +359,7 @@ mod tests {
         outbox.push(client.local_addr().unwrap(), None, 0, b"speaks");
         assert_eq!(deaf.send(&mut outbox).await.sent, 1);
         let mut bytes = [0; 16];
-        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         assert_eq!(client.recv(&mut bytes).unwrap(), 6);
     }
 }

@@ -1,6 +1,6 @@
 //! The whole daemon in the test's process, on a Unix socket and a free loopback port.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::sync::CancellationToken;
 
-/// How long anything may take.
-pub const LIMIT: Duration = Duration::from_secs(10);
+/// How long anything may take: a hang guard.
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// A running daemon. It ends when it is told to, or with the test.
 pub struct Daemon {
@@ -47,7 +47,6 @@ impl Answer {
 impl Daemon {
     pub async fn start() -> Daemon {
         let dir = tempfile::tempdir().expect("a folder");
-        // freed again at once: nobody else takes it in the moment between, or the test says so
         Daemon::on(dir, free_port()).await
     }
 
@@ -127,9 +126,9 @@ pub fn configuration(tcp: SocketAddr) -> String {
     )
 }
 
-/// A port that was free a moment ago.
+/// On loopback, and nobody else's.
 pub fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port")
+    SocketAddr::from((Ipv4Addr::LOCALHOST, crate::port::free_port()))
 }
 
 /// One request on a connection of its own.

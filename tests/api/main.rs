@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 mod daemon;
 mod explain;
 mod leases;
+#[path = "../common/port.rs"]
+mod port;
 mod reload;
 
 use daemon::{Daemon, LIMIT};
@@ -323,8 +325,8 @@ async fn an_invalid_reload_keeps_what_was_there() {
 
 #[tokio::test]
 async fn a_taken_port_stops_nothing_else_and_is_named() {
-    let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let taken = holder.local_addr().expect("its address");
+    let taken = daemon::free_port();
+    let holder = TcpListener::bind(taken).expect("a port of ours");
     let dir = tempfile::tempdir().expect("a folder");
     let options = Options { config: dir.path().join("c.toml"), state: dir.path().join("state"), socket: None };
     let config = config::parse(&options.config, &format!("[server]\nlisten = [\"{taken}\"]\n")).expect("valid");

@@ -1,15 +1,17 @@
 //! The daemon as a process of its own, on loopback, with everything in one directory.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use crate::port::free_port;
+
 /// Long enough for a busy machine; a hang is a failure.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Daemon {
     process: Mutex<Child>,
@@ -111,7 +113,7 @@ port = {dns}
             question.extend(label.as_bytes());
         }
         question.extend([0, 0, 1, 0, 1]);
-        for _ in 0..10 {
+        for _ in 0..60 {
             socket.send_to(&question, self.dns).expect("sent");
             let mut answer = [0; 1232];
             if let Ok(n) = socket.recv(&mut answer) {
@@ -160,14 +162,4 @@ pub fn request(socket: &Path, method: &str, path: &str, kind: &str, body: &str) 
     stream.read_to_end(&mut answer).ok()?;
     let answer = String::from_utf8(answer).ok()?;
     (!answer.is_empty()).then_some(answer)
-}
-
-/// Free for UDP and TCP at this moment.
-fn free_port() -> u16 {
-    let both = || {
-        let tcp = TcpListener::bind("127.0.0.1:0")?;
-        let port = tcp.local_addr()?.port();
-        UdpSocket::bind(("127.0.0.1", port)).map(|_| port)
-    };
-    (0..100).find_map(|_| both().ok()).expect("a free port")
 }

@@ -1,10 +1,11 @@
 //! Load on the daemon, and a book of what it acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use lanlord::clock::{Clock as _, System};
 use lanlord::domain::time::Wall;
 
 use crate::Random;
-use crate::daemon::{Daemon, request};
+use crate::daemon::{Daemon, PATIENCE, request};
 use crate::dhcp::{ACK, DISCOVER, Message, NAK, OFFER, RELEASE, REQUEST};
 
 /// Our address as a relay: clients need no interface of their own then.
@@ -44,6 +45,9 @@ pub struct Edits {
 /// Threads that ask for things until they are told to stop.
 pub struct Load {
     stop: Arc<AtomicBool>,
+    /// ACKs and rounds of edits since the start.
+    acks: Arc<AtomicU64>,
+    rounds: Arc<AtomicU64>,
     leases: JoinHandle<Acknowledged>,
     api: JoinHandle<Edits>,
 }
@@ -56,11 +60,29 @@ impl Load {
         socket.connect(daemon.dhcp).expect("connected");
         let edits = std::mem::take(&mut so_far.edits);
         let (one, two) = (stop.clone(), stop.clone());
+        let (acks, rounds) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let (acked, edited) = (acks.clone(), rounds.clone());
         let api = daemon.state().join("api.sock");
         Load {
             stop,
-            leases: std::thread::spawn(move || exchange(&socket, so_far, round, &one)),
-            api: std::thread::spawn(move || edit(&api, edits, round, &two)),
+            acks,
+            rounds,
+            leases: std::thread::spawn(move || exchange(&socket, so_far, round, &one, &acked)),
+            api: std::thread::spawn(move || edit(&api, edits, round, &two, &edited)),
+        }
+    }
+
+    /// Waits until so much was acknowledged since the start, however long a busy machine takes for it.
+    pub fn wait(&self, acks: u64, rounds: u64) {
+        let mut waited = Duration::ZERO;
+        while self.acks.load(Ordering::SeqCst) < acks || self.rounds.load(Ordering::SeqCst) < rounds {
+            assert!(waited < PATIENCE, "no {acks} ACKs and {rounds} rounds of edits after {waited:?}");
+            // a thread that failed acknowledges no more: `stop` tells why
+            if self.leases.is_finished() || self.api.is_finished() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            waited += Duration::from_millis(1);
         }
     }
 
@@ -73,7 +95,7 @@ impl Load {
     }
 }
 
-fn edit(api: &Path, mut edits: Edits, round: u64, stop: &AtomicBool) -> Edits {
+fn edit(api: &Path, mut edits: Edits, round: u64, stop: &AtomicBool, done: &AtomicU64) -> Edits {
     let post = |path: &str, kind: &str, body: &str, status: &str| {
         request(api, "POST", path, kind, body).is_some_and(|answer| answer.starts_with(&format!("HTTP/1.1 {status}")))
     };
@@ -93,6 +115,7 @@ fn edit(api: &Path, mut edits: Edits, round: u64, stop: &AtomicBool) -> Edits {
         if post("/claws/v1/messages", "application/xml", &add_host(&host, &txid, round, n), "200") {
             edits.hosts.insert(host, txid);
         }
+        done.fetch_add(1, Ordering::SeqCst);
     }
     edits
 }
@@ -121,12 +144,16 @@ fn message(kind: u8, mac: [u8; 6], xid: u32) -> Message {
     message
 }
 
-/// Sends, and waits for the answer to exactly this; `None` if none comes.
-fn ask(socket: &UdpSocket, question: &Message, kinds: &[u8]) -> Option<Message> {
+/// Sends, and waits for the answer to exactly this, five seconds on a busy machine; `None` if none comes.
+fn ask(socket: &UdpSocket, question: &Message, kinds: &[u8], stop: &AtomicBool) -> Option<Message> {
     socket.send(&question.to_bytes()).ok()?;
     let mut bytes = [0; 1500];
-    for _ in 0..20 {
-        let n = socket.recv(&mut bytes).ok()?;
+    for _ in 0..50 {
+        let n = match socket.recv(&mut bytes) {
+            Ok(n) => n,
+            Err(e) if e.kind() == ErrorKind::WouldBlock && !stop.load(Ordering::SeqCst) => continue,
+            Err(_) => return None,
+        };
         let answer = Message::parse(&bytes[..n]).filter(|m| m.xid == question.xid && kinds.contains(&m.kind()));
         if answer.is_some() {
             return answer;
@@ -135,7 +162,13 @@ fn ask(socket: &UdpSocket, question: &Message, kinds: &[u8]) -> Option<Message> 
     None
 }
 
-fn exchange(socket: &UdpSocket, mut book: Acknowledged, round: u64, stop: &AtomicBool) -> Acknowledged {
+fn exchange(
+    socket: &UdpSocket,
+    mut book: Acknowledged,
+    round: u64,
+    stop: &AtomicBool,
+    done: &AtomicU64,
+) -> Acknowledged {
     let mut random = Random(round + 1);
     while !stop.load(Ordering::SeqCst) {
         let mac = [2, 0x99, 0, 0, 0, random.below(CLIENTS) as u8];
@@ -151,10 +184,11 @@ fn exchange(socket: &UdpSocket, mut book: Acknowledged, round: u64, stop: &Atomi
                 let _ = socket.send(&release.with(54, SERVER.octets()).to_bytes());
                 continue;
             }
-            Some((ip, _)) => ask(socket, &message(REQUEST, mac, xid).with(50, ip.octets()), &[ACK, NAK]),
+            Some((ip, _)) => ask(socket, &message(REQUEST, mac, xid).with(50, ip.octets()), &[ACK, NAK], stop),
             None => {
                 let discover = message(DISCOVER, mac, xid).with(12, format!("pc-{}", mac[5]));
-                ask(socket, &discover, &[OFFER]).and_then(|offer| ask(socket, &offer.request(&discover), &[ACK, NAK]))
+                ask(socket, &discover, &[OFFER], stop)
+                    .and_then(|offer| ask(socket, &offer.request(&discover), &[ACK, NAK], stop))
             }
         };
         let Some(answer) = answer else { continue };
@@ -171,6 +205,7 @@ fn exchange(socket: &UdpSocket, mut book: Acknowledged, round: u64, stop: &Atomi
         assert!(other.is_none(), "{} was given to {mac:?} and is held by {other:?}", answer.yiaddr);
         book.leases.insert(mac, (answer.yiaddr, until));
         book.exchanges += 1;
+        done.fetch_add(1, Ordering::SeqCst);
     }
     book
 }

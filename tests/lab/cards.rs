@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::daemon::{Daemon, config};
 use super::dhcp::{ACK, Message, OFFER, REQUEST};
-use super::space::{Lab, SERVER, need, now, wait};
+use super::space::{Lab, PATIENCE, SERVER, due, need, now, wait};
 use super::station::{ask, bind, discover, resolve, tftp};
 use super::wire::Wire;
 
@@ -21,7 +21,7 @@ fn served_again(wire: &mut Wire, xid: u32, what: &str) {
         if super::station::answer(wire, xid, again).is_some_and(|(m, _)| m.kind() == OFFER) {
             return;
         }
-        assert!(since.elapsed() < Duration::from_secs(3), "{what}: no OFFER within 3 s");
+        assert!(since.elapsed() < due(Duration::from_secs(3)), "{what}: no OFFER within 3 s");
     }
 }
 
@@ -81,7 +81,7 @@ fn a_renumbered_interface_is_served_at_its_new_address() {
         if let Some((m, _)) = reply.filter(|(m, _)| m.ip(54) == Some("10.77.1.0".parse().expect("an address"))) {
             break m;
         }
-        assert!(since.elapsed() < Duration::from_secs(3), "no OFFER from the new address within 3 s");
+        assert!(since.elapsed() < due(Duration::from_secs(3)), "no OFFER from the new address within 3 s");
     };
     assert_ne!(offer.yiaddr.to_string(), "10.77.1.0", "our own address");
     let new = "10.77.1.0".parse().expect("an address");
@@ -163,7 +163,7 @@ fn a_reload_serves_another_interface_and_lets_it_go() {
             text.lines().filter(|l| l.split_whitespace().nth(1).is_some_and(|local| local.ends_with(":0043"))).count()
         })
     };
-    assert_eq!(sockets(), 2, "eth0, and one for answers to relays");
+    daemon.until("eth0, and one for answers to relays", |_| sockets() == 2);
     lab.ip("srv", &["link", "add", "late0", "type", "veth", "peer", "name", "late1"]);
     lab.ip("srv", &["link", "set", "late0", "up"]);
     lab.ip("srv", &["addr", "add", "10.90.0.1/24", "dev", "late0"]);
@@ -180,7 +180,9 @@ fn a_reload_serves_another_interface_and_lets_it_go() {
     served_again(&mut wire, 1, "the first network goes on");
     daemon.reload(&plain);
     daemon.until("let go", |d| sockets() == 2 && !d.get("/readyz").to_string().contains("late0"));
-    assert_eq!(super::station::resolve_at(&lab, "srv", own, "lanlord.home.arpa"), None);
+    daemon.until("no names there either", |_| {
+        super::station::resolve_at(&lab, "srv", own, "lanlord.home.arpa").is_none()
+    });
     served_again(&mut wire, 2, "the first network goes on");
 }
 
@@ -201,7 +203,7 @@ fn another_dhcp_server_of_this_machine_is_named() {
         &format!("--dhcp-leasefile={}", lab.dir().join("leases").display()),
     ];
     let other = lab.start("dnsmasq", "srv", &argv);
-    assert!(wait(Duration::from_secs(5), || other.output().contains("IP range")), "{}", other.output());
+    assert!(wait(PATIENCE, || other.output().contains("IP range")), "{}", other.output());
     let daemon = Daemon::start_waiting(&lab, &config(600));
     let named = format!("0.0.0.0:67/udp is already in use by dnsmasq (pid {})", other.pid());
     daemon.until("the other is named", |d| d.log().contains(&named));

@@ -5,12 +5,11 @@ use std::collections::HashMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::space::{Lab, Process, need, wait};
+use super::space::{Lab, PATIENCE, Process, need, wait};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -32,8 +31,6 @@ pub enum Kind {
 }
 
 const NETWORKD: &str = "/lib/systemd/systemd-networkd";
-/// Time for any client to get through its exchange, its own back-off included.
-const LIMIT: Duration = Duration::from_secs(25);
 
 /// What a client was told, as it tells it itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -99,7 +96,7 @@ impl<'a> Client<'a> {
         if self.kind == Kind::Networkd {
             // it runs no script: its debug log tells
             let renewed = || self.process.output().matches("DHCPv4 client: ACK").count() >= 2;
-            assert!(wait(LIMIT, renewed), "networkd did not renew:\n{}", self.process.output());
+            assert!(wait(PATIENCE, renewed), "networkd did not renew:\n{}", self.process.output());
             return self.bound();
         }
         if matches!(self.kind, Kind::Udhcpc | Kind::Busybox) {
@@ -117,7 +114,7 @@ impl<'a> Client<'a> {
     /// Lets it send its RELEASE and end.
     pub fn release(mut self) {
         fs::write(self.dir.join("release"), "").expect("ask for the release");
-        let gone = wait(Duration::from_secs(10), || self.process.exited());
+        let gone = wait(PATIENCE, || self.process.exited());
         assert!(gone, "{:?} in {} did not end after its release:\n{}", self.kind, self.ns, self.process.output());
     }
 
@@ -139,7 +136,7 @@ impl<'a> Client<'a> {
 
     fn told(&mut self, what: &str, is: impl Fn(&Told) -> bool) -> Told {
         let mut found = None;
-        let done = wait(LIMIT, || {
+        let done = wait(PATIENCE, || {
             found = self.events().into_iter().rev().find(&is);
             found.is_some() || self.process.exited()
         });
@@ -198,7 +195,7 @@ impl Kind {
     fn command(self, dir: &std::path::Path, hostname: &str) -> Vec<String> {
         let path = |name: &str| dir.join(name).display().to_string();
         let own = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
-        let udhcpc = ["-f", "-t", "8", "-T", "2", "-n", "-i", "eth0", "-s", &path("hook"), "-x"];
+        let udhcpc = ["-f", "-t", "40", "-T", "2", "-n", "-i", "eth0", "-s", &path("hook"), "-x"];
         let udhcpc = [own(&udhcpc), vec![format!("hostname:{hostname}")]].concat();
         match self {
             Kind::Udhcpc => [own(&["udhcpc"]), udhcpc].concat(),
@@ -324,7 +321,7 @@ pid=$!
 until [ -e @DIR@/release ] || ! kill -0 $pid 2>/dev/null; do sleep 0.1; done
 if [ -e @DIR@/release ]; then
   case $kind in
-    dhclient*) timeout 5 "$@" -r ;;
+    dhclient*) timeout 60 "$@" -r ;;
     dhcpcd*) kill -ALRM $pid ;;
     udhcpc | busybox) kill -USR2 $pid; sleep 0.3; kill -TERM $pid ;;
     *) kill -TERM $pid ;;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::daemon::{Daemon, config};
 use super::dhcp::{ACK, Message, NAK, OFFER};
-use super::space::{Lab, now};
+use super::space::{Lab, PATIENCE, now};
 use super::station::{answer, ask, bind, broadcast, discover};
 use super::wire::{Mac, Wire};
 
@@ -26,9 +26,9 @@ fn two_hundred_clients_at_once_get_two_hundred_addresses() {
         (0..CLIENTS).map(|n| (u32::from(n) + 1, discover(mac(n), u32::from(n) + 1))).collect();
     let mut got: HashMap<Mac, Ipv4Addr> = HashMap::new();
     let start = now();
-    let limit = start + Duration::from_secs(30);
+    let limit = start + PATIENCE;
     while got.len() < usize::from(CLIENTS) {
-        assert!(now() < limit, "{} of {CLIENTS} got an address in 30 s", got.len());
+        assert!(now() < limit, "{} of {CLIENTS} got an address in {PATIENCE:?}", got.len());
         for m in want.values() {
             broadcast(&mut wire, m);
         }
@@ -113,6 +113,6 @@ fn answers_reach_clients_that_have_no_address() {
         payload: renew.to_bytes(),
     };
     wire.send(&server);
-    let (renewed, packet) = answer(&mut wire, 9, now() + Duration::from_secs(5)).expect("an ACK");
+    let (renewed, packet) = answer(&mut wire, 9, now() + PATIENCE).expect("an ACK");
     assert_eq!((renewed.kind(), renewed.yiaddr, packet.to), (ACK, ack.yiaddr, (ack.yiaddr, 68)));
 }

@@ -9,10 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::space::{Lab, Process, SERVER, wait};
-
-/// Time to start, and to stop.
-const LIMIT: Duration = Duration::from_secs(10);
+use super::space::{Lab, PATIENCE, Process, SERVER, wait};
 
 pub struct Daemon<'a> {
     lab: &'a Lab,
@@ -102,14 +99,14 @@ impl<'a> Daemon<'a> {
         }
         argv.extend(serve);
         let mut process = self.lab.start("lanlord", "srv", &argv);
-        let ready = wait(LIMIT, || process.exited() || self.try_get(until).is_some_and(|(status, _)| status == 200));
+        let ready = wait(PATIENCE, || process.exited() || self.try_get(until).is_some_and(|(status, _)| status == 200));
         assert!(ready && !process.exited(), "lanlord did not become ready:\n{}", process.output());
         self.process = Some(process);
     }
 
     /// SIGTERM, and an orderly end.
     pub fn stop(&mut self) {
-        let status = self.process.take().expect("it runs").stop(LIMIT);
+        let status = self.process.take().expect("it runs").stop(PATIENCE);
         assert!(status.success(), "lanlord ended with {status}");
     }
 
@@ -174,17 +171,17 @@ impl<'a> Daemon<'a> {
 
     /// Waits until it shows what it should.
     pub fn until(&self, what: &str, done: impl FnMut(&Daemon) -> bool) {
-        self.within(LIMIT, what, done);
+        self.within(PATIENCE, what, done);
     }
 
-    /// The same, for what takes longer.
+    /// The same, for what must not take long.
     pub fn within(&self, limit: Duration, what: &str, mut done: impl FnMut(&Daemon) -> bool) {
         assert!(wait(limit, || done(self)), "not in time: {what}");
     }
 
     fn try_get(&self, path: &str) -> Option<(u16, String)> {
         let mut stream = UnixStream::connect(&self.socket).ok()?;
-        stream.set_read_timeout(Some(LIMIT)).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).ok()?;

@@ -1,6 +1,6 @@
 //! What a phone does, from raw stations on a [`Wire`]: get a lease, ask for files and names.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::dhcp::{ACK, DISCOVER, Message, OFFER, RELEASE};
@@ -42,9 +42,9 @@ pub fn answer(wire: &mut Wire, xid: u32, end: Instant) -> Option<(Message, Packe
     }
 }
 
-/// Broadcasts until an answer of that kind comes, at most three times.
+/// Broadcasts until an answer of that kind comes, every two seconds, for half a minute.
 pub fn ask(wire: &mut Wire, m: &Message, kind: u8) -> Option<(Message, Packet)> {
-    for _ in 0..3 {
+    for _ in 0..15 {
         broadcast(wire, m);
         let end = now() + AGAIN;
         while let Some((reply, packet)) = answer(wire, m.xid, end) {
@@ -83,18 +83,29 @@ pub fn tftp(lab: &Lab, name: &str, file: &str) -> Result<Vec<u8>, (u16, String)>
     lab.inside(name, || {
         let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");
         socket.set_read_timeout(Some(AGAIN)).expect("a timeout");
-        socket.send_to(&rrq(file), (server(), 69)).expect("a request");
-        let (mut out, mut block, mut buffer) = (Vec::new(), 1u16, [0; 1024]);
+        let (mut last, mut to) = (rrq(file), SocketAddr::from((server(), 69)));
+        socket.send_to(&last, to).expect("a request");
+        let (mut out, mut block, mut buffer, mut repeated) = (Vec::new(), 1u16, [0; 1024], 0);
         loop {
-            let (n, from) = socket.recv_from(&mut buffer).unwrap_or_else(|e| panic!("TFTP {file}: {e}"));
+            let Ok((n, from)) = socket.recv_from(&mut buffer) else {
+                repeated += 1;
+                assert!(repeated < 15, "TFTP {file}: no answer");
+                socket.send_to(&last, to).expect("the same again");
+                continue;
+            };
+            // RFC 1350 §4: of a request that was repeated, one transfer goes on
+            if to.port() != 69 && from != to {
+                continue;
+            }
             match (buffer[..n].get(..4), n) {
                 (Some([0, 5, high, low]), _) => {
                     let text = String::from_utf8_lossy(&buffer[4..n]).trim_end_matches('\0').to_owned();
                     return Err((u16::from_be_bytes([*high, *low]), text));
                 }
                 (Some([0, 3, high, low]), _) if [*high, *low] == block.to_be_bytes() => {
+                    (last, to) = (vec![0, 4, *high, *low], from);
                     out.extend_from_slice(&buffer[4..n]);
-                    socket.send_to(&[0, 4, *high, *low], from).expect("an acknowledgement");
+                    socket.send_to(&last, to).expect("an acknowledgement");
                     block += 1;
                     if n < 516 {
                         return Ok(out);
@@ -148,12 +159,13 @@ fn skip_name(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Asks the server for the A records of a name with the namespace's own stack.
+/// Asks the server for the A records of a name with the namespace's own stack, again and again as resolvers do.
 pub fn resolve(lab: &Lab, name: &str, host: &str) -> Vec<Ipv4Addr> {
-    resolve_at(lab, name, server(), host).unwrap_or_else(|| panic!("no answer about {host}"))
+    let answer = (0..15).find_map(|_| resolve_at(lab, name, server(), host));
+    answer.unwrap_or_else(|| panic!("no answer about {host}"))
 }
 
-/// The same at any address; `None` if nobody answers there.
+/// The same once, at any address; `None` if nobody answers there.
 pub fn resolve_at(lab: &Lab, name: &str, server: Ipv4Addr, host: &str) -> Option<Vec<Ipv4Addr>> {
     lab.inside(name, || {
         let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket");

@@ -1,10 +1,11 @@
 //! The page in a real browser: Debian's Chromium, the real daemon, loopback only. It fails, and never
 //! skips, without its tools. Screenshots are left in `target/ui/`. `cargo test --test ui`.
 
+#[path = "../common/port.rs"]
+mod port;
 mod webdriver;
 
 use std::io::Read;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -21,7 +22,7 @@ struct Daemon {
 impl Daemon {
     fn start() -> Daemon {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let port = port::free_port();
         let config = format!(
             "[server]\nlisten = [\"127.0.0.1:{port}\"]\n[[network]]\nname = \"desk\"\n\
              [[network.subnet]]\nprefix = \"192.0.2.0/24\"\n[dns]\nenabled = false\n"
@@ -42,7 +43,7 @@ impl Daemon {
     }
 
     fn wait_until_ready(&self) {
-        for _ in 0..600 {
+        for _ in 0..2_400 {
             if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() && self.token_file().exists() {
                 return;
             }

@@ -2,15 +2,17 @@
 //! ended with the test.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::port::free_port;
+
 /// How long one command may take: a hang guard.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// One session of one browser.
 pub struct Browser {
@@ -36,6 +38,8 @@ impl Browser {
             "--headless".to_owned(),
             "--no-sandbox".to_owned(),
             "--disable-gpu".to_owned(),
+            // a container's /dev/shm has 64 MB, which is too little for it
+            "--disable-dev-shm-usage".to_owned(),
             "--disable-quic".to_owned(),
             "--no-first-run".to_owned(),
             "--disable-background-networking".to_owned(),
@@ -49,7 +53,7 @@ impl Browser {
         }
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
-            "timeouts": { "implicit": 10_000 },
+            "timeouts": { "implicit": 60_000 },
             "goog:loggingPrefs": { "browser": "ALL" },
             "goog:chromeOptions": { "binary": "/usr/bin/chromium", "args": args },
         } } });
@@ -59,7 +63,7 @@ impl Browser {
     }
 
     fn wait_until_ready(&self) {
-        for _ in 0..300 {
+        for _ in 0..2_400 {
             if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 return;
             }
@@ -79,10 +83,11 @@ impl Browser {
     /// Waits until a click has led to `url`, for a form's answer comes when it comes.
     #[allow(clippy::disallowed_methods)] // tests measure real time
     pub fn arrive(&self, url: &str) {
-        let until = Instant::now() + PATIENCE;
+        let mut waited = Duration::ZERO;
         while self.url() != url {
-            assert!(Instant::now() < until, "on {}, still not on {url}", self.url());
+            assert!(waited < PATIENCE, "on {}, still not on {url}", self.url());
             std::thread::sleep(Duration::from_millis(20));
+            waited += Duration::from_millis(20);
         }
     }
 
@@ -173,8 +178,4 @@ impl Drop for Browser {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
 }

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,8 @@ const ON_LINK: Duration = Duration::from_millis(100);
 const BEHIND_RELAY: Duration = Duration::from_millis(300);
 /// Questions that may wait for a link, and be under way on it.
 const QUESTIONS: usize = 256;
+/// Packets that are looked at when a wait is over, before nobody is said to be there.
+const BACKLOG: usize = 256;
 /// A link that nothing is asked of for so long is listened to no more.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -130,17 +133,35 @@ async fn listen<E: Ear>(ear: E, patience: Duration, mut questions: mpsc::Receive
                 }
             }
             heard = ear.heard(), if !waiting.is_empty() => {
-                let Ok((ip, mac)) = heard else { return };
-                let (answered, others): (VecDeque<_>, _) = waiting.drain(..).partition(|(_, ask)| ask.ip == ip);
-                waiting = others;
-                answered.into_iter().for_each(|(_, ask)| tell(ask, Sighting::Somebody(mac)));
+                let Ok(heard) = heard else { return };
+                note(&mut waiting, heard);
             }
-            () = tokio::time::sleep_until(due) => match waiting.pop_front() {
-                Some((_, ask)) => tell(ask, Sighting::Nobody),
-                None => return,
+            () = tokio::time::sleep_until(due) => {
+                if waiting.is_empty() {
+                    return;
+                }
+                // on a busy machine the answer and the end of the wait come in one moment: what has been said counts
+                for _ in 0..BACKLOG {
+                    match ear.heard().now_or_never() {
+                        Some(Ok(heard)) => note(&mut waiting, heard),
+                        Some(Err(_)) => return,
+                        None => break,
+                    }
+                }
+                let now = Instant::now();
+                while let Some((_, ask)) = waiting.pop_front_if(|(due, _)| *due <= now) {
+                    tell(ask, Sighting::Nobody);
+                }
             }
         }
     }
+}
+
+/// Tells whoever asked about this address that somebody is there.
+fn note(waiting: &mut VecDeque<(Instant, Ask)>, (ip, mac): (Ipv4Addr, Option<Mac>)) {
+    let (answered, others): (VecDeque<_>, _) = waiting.drain(..).partition(|(_, ask)| ask.ip == ip);
+    *waiting = others;
+    answered.into_iter().for_each(|(_, ask)| tell(ask, Sighting::Somebody(mac)));
 }
 
 /// Whoever asked may be gone: then there is nobody to tell.

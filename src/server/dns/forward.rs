@@ -23,7 +23,7 @@ use crate::domain::dns::respond::Foreign;
 const WAITING: usize = 1_000;
 const WAITING_EACH: usize = 100;
 /// Time for all upstreams together, and for one try.
-const TOTAL: Duration = Duration::from_secs(5);
+pub(super) const TOTAL: Duration = Duration::from_secs(5);
 const TRY: Duration = Duration::from_millis(1_500);
 /// Tries over the list of upstreams.
 const ROUNDS: usize = 2;

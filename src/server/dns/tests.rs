@@ -37,6 +37,9 @@ wide     TXT "012345678901234567890123456789012345678901234567890123456789012345
          TXT "3123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
 "#;
 
+/// A hang guard; nothing here takes that long.
+const GUARD: Duration = Duration::from_secs(60);
+
 struct Bed {
     address: SocketAddr,
     naming: Naming,
@@ -65,7 +68,7 @@ impl Bed {
     async fn stop(self) {
         self.cancel.cancel();
         self.tasks.close();
-        tokio::time::timeout(Duration::from_secs(5), self.tasks.wait()).await.expect("all tasks end");
+        tokio::time::timeout(GUARD, self.tasks.wait()).await.expect("all tasks end");
     }
 
     /// The answer by UDP; `None` for silence.
@@ -73,7 +76,7 @@ impl Bed {
         let (to, packet) = (self.address, packet.to_vec());
         tokio::task::spawn_blocking(move || {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-            socket.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
+            socket.set_read_timeout(Some(GUARD)).unwrap();
             socket.connect(to).unwrap();
             socket.send(&packet).unwrap();
             // what follows in the same socket is answered after it: the answer to it alone means silence
@@ -118,7 +121,7 @@ async fn receive(stream: &mut TcpStream) -> Option<Vec<u8>> {
         stream.read_exact(&mut answer).await.ok()?;
         Some(answer)
     };
-    tokio::time::timeout(Duration::from_secs(8), read).await.ok().flatten()
+    tokio::time::timeout(GUARD, read).await.ok().flatten()
 }
 
 /// A question without EDNS; `flags` as in the header.

@@ -205,8 +205,12 @@ impl<'a> Case<'a> {
     fn is_fresh(&self, old: &Lease, new: &Lease) -> bool {
         let unchanged =
             Lease { expires: old.expires, preferred: old.preferred, cause: old.cause, ..new.clone() } == *old;
+        let preferred = |lease: &Lease| lease.preferred.unwrap_or(lease.expires).since(self.now.wall);
         let (left, full) = (old.expires.since(self.now.wall), new.expires.since(self.now.wall));
-        let enough = left.as_secs_f64() >= full.as_secs_f64() * (1.0 - self.policy.rules.cache_fraction);
+        // both lifetimes: T1 comes from the preferred one, which may be a small part of the other
+        let enough = [(left, full), (preferred(old), preferred(new))]
+            .into_iter()
+            .all(|(left, full)| left.as_secs_f64() >= full.as_secs_f64() * (1.0 - self.policy.rules.cache_fraction));
         // a configuration with shorter or longer lifetimes takes effect at the next renewal
         let same = old.expires.since(Wall(0)).checked_sub(old.preferred.unwrap_or(old.expires).since(Wall(0)))
             == new.expires.since(Wall(0)).checked_sub(new.preferred.unwrap_or(new.expires).since(Wall(0)));

@@ -158,7 +158,7 @@ async fn the_answer_comes_from_the_address_that_was_asked() {
     let asked = SocketAddr::from(([127, 0, 0, 9], bed.address.port()));
     let answer = tokio::task::spawn_blocking(move || {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        socket.set_read_timeout(Some(GUARD)).unwrap();
         socket.send_to(&question("pc.lan.test", 1, 7, 0), asked).unwrap();
         let mut buffer = [0; 512];
         socket.recv_from(&mut buffer).unwrap().1

@@ -15,7 +15,7 @@ use crate::service::provisioning::fixture::{House, LINK, hostile_paths, house};
 
 const PHONE: Mac = Mac([0, 0x15, 0x65, 0x4a, 0xa9, 0x37]);
 const AGENT: &str = "Yealink SIP-T46G 28.72.0.1 00:15:65:4a:a9:37";
-const WAIT: Duration = Duration::from_secs(10);
+const WAIT: Duration = Duration::from_secs(60);
 
 fn lo(n: u8) -> IpAddr {
     Ipv4Addr::new(127, 0, 0, n).into()
@@ -315,6 +315,7 @@ async fn headers_are_bounded_in_size_number_and_time() {
         ..Settings::default()
     })
     .await;
+    let given = Settings::default();
     let agent = format!("User-Agent: {}\r\n", "x".repeat(64 << 10));
     let reply = rig.get(66, "/y000000000028.cfg", &agent).await;
     assert!(reply.starts_with("HTTP/1.1 431"), "{reply}");
@@ -327,7 +328,8 @@ async fn headers_are_bounded_in_size_number_and_time() {
     assert!(rig.raw(66, b"GET /y000000000028.cfg HTTP/1.1\r\nHost").await.is_empty(), "half a header is closed");
     let idle = rig.raw(66, b"GET /y000000000028.cfg HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(idle.starts_with("HTTP/1.1 200"), "an idle connection is closed after its answer");
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // each of the three by the short times above, not by those that are given otherwise
+    assert!(began.elapsed() < given.first_byte + 2 * given.header, "{:?}", began.elapsed());
     rig.end().await;
 }
 
@@ -338,12 +340,16 @@ async fn connections_are_capped_per_peer() {
     for _ in 0..4 {
         open.push(rig.connect(66).await);
     }
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    // connections are taken in the order in which they were made: the four are counted before this one
     let refused = rig.get(66, "/y000000000028.cfg", "").await;
     assert!(!refused.starts_with("HTTP/1.1 200"), "{refused}");
     assert!(rig.get(67, "/y000000000028.cfg", "").await.starts_with("HTTP/1.1 200"), "others are not disturbed");
     open.clear();
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(rig.get(66, "/y000000000028.cfg", "").await.starts_with("HTTP/1.1 200"));
+    let served = async {
+        while !rig.get(66, "/y000000000028.cfg", "").await.starts_with("HTTP/1.1 200") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(WAIT, served).await.expect("there is room again");
     rig.end().await;
 }
