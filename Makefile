@@ -46,6 +46,8 @@ soak: export POINTS ?= 10000
 soak: export FLAPS ?= 200
 soak: export FIRMWARE ?= all
 soak: export TEST_SECONDS ?= 86400
+# times that requirements give are held to
+soak: export STRICT ?= 1
 soak: setup
 	tests/run.sh
 

@@ -19,7 +19,7 @@ use lanlord::server::dhcp4::{Dhcp4, Settings};
 use lanlord::service::leasing::Leasing;
 use lanlord::store::Ledger;
 use lanlord::store::memory::Memory;
-use space::Lab;
+use space::{Lab, PATIENCE, due};
 use tokio_util::sync::CancellationToken;
 
 struct PlainNames;
@@ -57,26 +57,30 @@ fn policy() -> Policy {
 }
 
 async fn lease_of(leasing: &Leasing, network: &str, mac: &str) -> Arc<Lease> {
-    for _ in 0..750 {
-        let found =
+    let mut found = None;
+    until(|| {
+        found =
             leasing.leases().into_iter().find(|l| l.network == network && l.mac.is_some_and(|m| m.to_string() == mac));
-        if let Some(lease) = found {
-            return lease;
+        found.is_some()
+    })
+    .await;
+    found.unwrap_or_else(|| panic!("no lease for {mac} on {network}; counters: {:?}", leasing.counters()))
+}
+
+/// Waits until it is so, within bounds; true if it is.
+async fn until(mut done: impl FnMut() -> bool) -> bool {
+    let waiting = async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("no lease for {mac} on {network} within 15 s; counters: {:?}", leasing.counters());
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.is_ok()
 }
 
 async fn gone(leasing: &Leasing, network: &str, ip: std::net::IpAddr) {
     let std::net::IpAddr::V4(ip) = ip else { panic!("{ip} is no IPv4 address") };
-    for _ in 0..500 {
-        if leasing.lease(network, ip.into()).is_none() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{ip} is still leased after 10 s; counters: {:?}", leasing.counters());
+    let gone = until(|| leasing.lease(network, ip.into()).is_none()).await;
+    assert!(gone, "{ip} is still leased; counters: {:?}", leasing.counters());
 }
 
 /// A script for udhcpc and dhclient that configures the address.
@@ -136,7 +140,7 @@ fn serving(lab: &Lab, story: impl AsyncFnOnce(Arc<Leasing>, Arc<States>) + Send)
                 state: Arc::new(move |name, presence| told.note(name, presence)),
             };
             let run = tokio::spawn(shell.run(replies, cancel.clone()));
-            tokio::time::timeout(Duration::from_secs(60), story(leasing, states)).await.expect("within a minute");
+            tokio::time::timeout(6 * PATIENCE, story(leasing, states)).await.expect("in time");
             drop(tell);
             cancel.cancel();
             run.await.expect("no panic").expect("no failure");
@@ -154,7 +158,8 @@ fn clients_without_address_bind_renew_and_release() {
     let lab = Lab::up();
     let hook = script(&lab);
     serving(&lab, async |leasing, shell| {
-        let argv = ["udhcpc", "-f", "-n", "-R", "-i", "eth0", "-s", &hook, "-x", "hostname:phone-1"];
+        let argv =
+            ["udhcpc", "-f", "-n", "-R", "-t", "40", "-T", "2", "-i", "eth0", "-s", &hook, "-x", "hostname:phone-1"];
         let udhcpc = lab.start("udhcpc", "c1", &argv);
         let first = lease_of(&leasing, "near", "02:77:00:00:01:01").await;
         assert_eq!(first.fqdn.as_deref(), Some("phone-1.near.test"));
@@ -170,19 +175,13 @@ fn clients_without_address_bind_renew_and_release() {
 
         // by unicast now: SIGUSR1 renews, SIGTERM with -R releases
         let before = lease_of(&leasing, "near", "02:77:00:00:01:01").await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(until(|| udhcpc.output().contains("hook bound")).await, "{}", udhcpc.output());
         let renewals = |l: &Leasing| {
             l.counters().iter().find(|(_, labels, _)| labels.contains(&("type", "DHCPREQUEST"))).map_or(0, |c| c.2)
         };
         let asked = renewals(&leasing);
         udhcpc.signal(nix::sys::signal::Signal::SIGUSR1);
-        for _ in 0..250 {
-            if renewals(&leasing) > asked {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        assert!(renewals(&leasing) > asked, "no renewal arrived");
+        assert!(until(|| renewals(&leasing) > asked).await, "no renewal arrived");
         assert_eq!(lease_of(&leasing, "near", "02:77:00:00:01:01").await.ip, before.ip);
         udhcpc.signal(nix::sys::signal::Signal::SIGTERM);
         gone(&leasing, "near", before.ip).await;
@@ -194,13 +193,9 @@ fn clients_without_address_bind_renew_and_release() {
         assert!(matches!(state("late0"), Some(Presence::Waiting(_))));
         lab.ip("srv", &["link", "add", "late0", "type", "veth", "peer", "name", "late1"]);
         lab.ip("srv", &["addr", "add", "10.90.0.1/24", "dev", "late0"]);
-        for _ in 0..150 {
-            if state("late0") == Some(Presence::Serving) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        assert_eq!(state("late0"), Some(Presence::Serving), "within 3 s");
+        let since = space::now();
+        assert!(until(|| state("late0") == Some(Presence::Serving)).await, "{:?}", state("late0"));
+        assert!(since.elapsed() < due(Duration::from_secs(3)), "{:?}", since.elapsed());
     });
 }
 
@@ -212,20 +207,16 @@ fn clients_behind_a_relay_are_served_and_option_82_comes_back() {
     serving(&lab, async |leasing, _| {
         let argv = ["dhcrelay", "-4", "-d", "-a", "-m", "append", "-id", "eth1", "-iu", "eth0", "10.77.0.1"];
         let _relay = lab.start("dhcrelay", "relay", &argv);
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        let udhcpc = lab.start("udhcpc", "far", &["udhcpc", "-f", "-n", "-R", "-i", "eth0", "-s", &hook]);
+        // the relay may come up after its first questions
+        let argv = ["udhcpc", "-f", "-n", "-R", "-t", "40", "-T", "2", "-i", "eth0", "-s", &hook];
+        let udhcpc = lab.start("udhcpc", "far", &argv);
         let lease = lease_of(&leasing, "far", "02:78:00:00:01:01").await;
         assert_eq!(lease.relay, Some(Ipv4Addr::new(10, 78, 0, 1).into()));
         assert_eq!(lease.circuit_id.as_deref(), Some(&b"eth1"[..]));
         // dhcrelay drops an answer without its option 82, so the client's address proves the echo
         let mine = format!("{}/24", lease.ip);
-        for _ in 0..250 {
-            if lab.ip("far", &["addr", "show", "dev", "eth0"]).contains(&mine) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        assert!(lab.ip("far", &["addr", "show", "dev", "eth0"]).contains(&mine), "{}", udhcpc.output());
+        let held = until(|| lab.ip("far", &["addr", "show", "dev", "eth0"]).contains(&mine)).await;
+        assert!(held, "{}", udhcpc.output());
         // the release comes by unicast, routed, without relay
         lab.ip("far", &["route", "add", "default", "via", "10.78.0.1"]);
         udhcpc.signal(nix::sys::signal::Signal::SIGTERM);

@@ -116,8 +116,6 @@ fn a_static_station_is_known_by_its_neighbour_entry() {
         let watch = links::watch(cancel.clone()).await.expect("a watch");
         let mirror = neighbours::run(bindings.neighbours(), watch, cancel.clone());
         let tests = async {
-            // let the mirror read the table first
-            tokio::time::sleep(Duration::from_millis(100)).await;
             assert_eq!(bindings.look(Some("eth0"), ip), Holder::Unknown, "nobody has spoken yet");
             let found = bindings.resolve(Some("eth0"), ip).await.expect("it answers ARP");
             assert_eq!(found.mac, Some("02:77:00:00:01:01".parse().expect("a MAC")));

@@ -81,7 +81,6 @@ impl Browser {
     }
 
     /// Waits until a click has led to `url`, for a form's answer comes when it comes.
-    #[allow(clippy::disallowed_methods)] // tests measure real time
     pub fn arrive(&self, url: &str) {
         let mut waited = Duration::ZERO;
         while self.url() != url {
