@@ -8,13 +8,15 @@ use lanlord::domain::dns::name::Name;
 use lanlord::domain::dns::rrset::rtype;
 use lanlord::domain::dns::zone::State;
 use lanlord::domain::host::Host;
-use lanlord::domain::lease::{Lease, Reservation, ReservationKey};
+use lanlord::domain::lease::{End, Lease, Reservation, ReservationKey};
 use lanlord::domain::net::Mac;
 use lanlord::domain::time::Wall;
 use lanlord::store::Entry;
 
 use crate::bus::Told;
 use crate::client::{ACK, Reply};
+use crate::laws6;
+use crate::six;
 use crate::time::wall;
 use crate::world::{INTERFACE, Server, World};
 
@@ -25,7 +27,7 @@ pub struct Broken {
     pub what: String,
 }
 
-fn broken(law: &'static str, what: String) -> Result<(), Broken> {
+pub fn broken(law: &'static str, what: String) -> Result<(), Broken> {
     Err(Broken { law, what })
 }
 
@@ -34,6 +36,8 @@ fn broken(law: &'static str, what: String) -> Result<(), Broken> {
 pub struct Durable {
     seen: usize,
     leases: BTreeMap<IpAddr, Lease>,
+    /// Addresses that are kept out of use, and until when.
+    quarantined: BTreeMap<IpAddr, Wall>,
     /// Hardware addresses that ever had a lease.
     proven: BTreeSet<Mac>,
     devices: u64,
@@ -51,15 +55,9 @@ impl Durable {
         for entry in entries.get(self.seen..).unwrap_or_default() {
             self.seen += 1;
             match &entry.change {
-                Change::LeaseGranted(lease) => {
-                    self.proven.extend(lease.mac);
-                    let old = self.leases.insert(lease.ip, lease.as_ref().clone());
-                    if let Some(old) = old.filter(|old| old.client != lease.client) {
-                        let (seq, ip, client) = (entry.seq, lease.ip, &lease.client);
-                        broken("I3", format!("entry {seq} grants {ip} to {client:?} over {old:?}"))?;
-                    }
-                }
-                Change::LeaseEnded { ip, .. } => drop(self.leases.remove(ip)),
+                Change::LeaseGranted(lease) => self.granted(entry, lease)?,
+                Change::LeaseEnded { ip, end, .. } => self.ended(entry, *ip, *end)?,
+                Change::Quarantined { ip, until, .. } => drop(self.quarantined.insert(*ip, *until)),
                 Change::DevicePut(device) => {
                     self.devices += 1;
                     if !device.mac.is_some_and(|mac| self.proven.contains(&mac)) {
@@ -88,6 +86,50 @@ impl Durable {
         Ok(())
     }
 
+    /// I3, DH-504: from free to active by a grant, from active to active only later, to one client at a time.
+    fn granted(&mut self, entry: &Entry, lease: &Lease) -> Result<(), Broken> {
+        self.proven.extend(lease.mac);
+        let (seq, ip, client) = (entry.seq, lease.ip, &lease.client);
+        laws6::clear_of_others(&self.leases, lease)?;
+        if let Some(until) = self.quarantined.get(&ip).filter(|until| **until > entry.at) {
+            broken("DH-504", format!("entry {seq} grants {ip} to {client:?}, which is quarantined until {until:?}"))?;
+        }
+        if !(lease.began <= entry.at && entry.at <= lease.expires) {
+            broken("DH-504", format!("entry {seq} of {:?} grants {lease:?}", entry.at))?;
+        }
+        match self.leases.insert(ip, lease.clone()) {
+            Some(old) if old.client != lease.client => {
+                broken("I3", format!("entry {seq} grants {ip} to {client:?} over {old:?}"))
+            }
+            Some(old) if old.expires > lease.expires || old.began > lease.began => {
+                broken("DH-504", format!("entry {seq} takes {ip} back from {old:?} to {lease:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// DH-504: only an active lease ends, and by time only when its time is over.
+    fn ended(&mut self, entry: &Entry, ip: IpAddr, end: End) -> Result<(), Broken> {
+        let (seq, at) = (entry.seq, entry.at);
+        let Some(lease) = self.leases.remove(&ip) else {
+            return broken("DH-504", format!("entry {seq} ends {ip}, which nobody holds: {end:?}"));
+        };
+        match end {
+            End::Expired if lease.expires > at => {
+                broken("DH-504", format!("entry {seq} of {at:?} lets {lease:?} expire"))
+            }
+            End::Declined { until } => {
+                self.quarantined.insert(ip, until);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub fn leases(&self) -> &BTreeMap<IpAddr, Lease> {
+        &self.leases
+    }
+
     /// I7: a host changes in the batch of its final event, and nowhere else.
     fn beside_its_final(&self, entry: &Entry) -> Result<(), Broken> {
         match self.last_final {
@@ -112,7 +154,7 @@ impl Durable {
 }
 
 /// What the disk holds now, for sure.
-fn durable(world: &mut World) -> Result<(), Broken> {
+pub fn durable(world: &mut World) -> Result<(), Broken> {
     let World { media, durable, .. } = world;
     media.durable(|entries| durable.follow(entries))
 }
@@ -171,6 +213,7 @@ pub fn after_start(world: &mut World, server: &Server) -> Result<(), Broken> {
             }
         }
     }
+    laws6::after_start(world)?;
     hosts(server, &world.durable)?;
     names(&server.naming.state(), &world.durable)
 }
@@ -228,10 +271,11 @@ fn hosts(server: &Server, durable: &Durable) -> Result<(), Broken> {
 }
 
 /// I7, I8: names are a function of hosts and leases, and forward and reverse are of one snapshot.
-fn names(state: &State, durable: &Durable) -> Result<(), Broken> {
+pub fn names(state: &State, durable: &Durable) -> Result<(), Broken> {
     let pool = (98..110).map(|last| IpAddr::V4(Ipv4Addr::new(10, 77, 0, last)));
     let of_hosts = durable.hosts.values().flat_map(|h| &h.interfaces).flat_map(|i| i.addresses.iter().copied());
-    let addresses: BTreeSet<IpAddr> = pool.chain(of_hosts).collect();
+    let pool6 = (six::POOL.start - 1..six::POOL.end + 1).map(|number| IpAddr::V6(six::address(number)));
+    let addresses: BTreeSet<IpAddr> = pool.chain(pool6).chain(of_hosts).collect();
     for ip in addresses {
         let (kind, octets) = match ip {
             IpAddr::V4(ip) => (rtype::A, ip.octets().to_vec()),

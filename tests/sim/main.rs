@@ -5,18 +5,23 @@
 
 mod bus;
 mod client;
+mod client6;
 mod disk;
 mod laws;
+mod laws6;
 mod phones;
 mod random;
+mod six;
 mod time;
 mod world;
+mod writes;
 
 use std::io::Write as _;
 
 use disk::Honesty;
 use laws::Broken;
 use world::{Faults, Tally, World};
+use writes::Illegal;
 
 fn say(line: &str) {
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).expect("stderr");
@@ -36,7 +41,8 @@ fn run(seed: u64, faults: Faults, loud: bool) -> (Result<Tally, Broken>, Vec<Str
     (result, world.trace)
 }
 
-/// I2, I3, I4, I5, I7, I8.
+/// I2, I3, I4, I5, I7, I8 and DH-504, in both families: unique addresses and prefixes, no delegations that overlap,
+/// nothing told before it is durable, names and routes that follow the leases.
 #[test]
 fn no_seed_breaks_a_law() {
     if let Some(seed) = number("SEED") {
@@ -64,7 +70,11 @@ fn no_seed_breaks_a_law() {
         && sum.devices > 20
         && sum.fetched > 500
         && sum.finals > 500
-        && sum.cancelled > 50;
+        && sum.cancelled > 50
+        && sum.six.addresses > 1_000
+        && sum.six.prefixes > 1_000
+        && sum.six.over > 10
+        && sum.six.refused > 10;
     assert!(enough || number("SEEDS").is_some(), "{sum:?}");
     say(&format!("{sum:?}"));
 }
@@ -95,4 +105,28 @@ fn control_answers_before_the_commit_are_caught() {
 #[test]
 fn control_a_provisioning_that_adds_devices_by_address_is_caught() {
     assert_eq!(caught(Faults { devices_by_address: true, ..Faults::default() }), Some("I5"));
+}
+
+/// Of DHCPv6 alone: what it tells is as durable as what DHCPv4 tells.
+#[test]
+fn control_dhcpv6_over_a_disk_that_does_not_sync_is_caught() {
+    let faults = Faults { only6: true, ..Faults::default() };
+    assert_eq!(caught(Faults { honesty: Honesty::NoSync, ..faults }), Some("I2"));
+    assert_eq!(caught(Faults { honesty: Honesty::AnswersFirst, ..faults }), Some("I2"));
+}
+
+#[test]
+fn control_names_that_do_not_follow_the_leases_of_dhcpv6_are_caught() {
+    assert_eq!(caught(Faults { only6: true, names_stand: true, ..Faults::default() }), Some("I7"));
+}
+
+#[test]
+fn control_overlapping_delegations_are_caught() {
+    assert_eq!(caught(Faults { writes: Some(Illegal::Overlap), ..Faults::default() }), Some("I3"));
+}
+
+#[test]
+fn control_leases_that_go_backwards_or_end_too_early_are_caught() {
+    assert_eq!(caught(Faults { writes: Some(Illegal::Backwards), ..Faults::default() }), Some("DH-504"));
+    assert_eq!(caught(Faults { writes: Some(Illegal::TooEarly), ..Faults::default() }), Some("DH-504"));
 }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanlord::clock::Clock;
-use lanlord::domain::dhcp::policy::{LeaseTimes, Network, Policy, Pool, Subnet, Subnet6};
+use lanlord::domain::dhcp::policy::{LeaseTimes, Network, Policy, Pool, Subnet};
 use lanlord::domain::dhcp::v4::Arrival;
 use lanlord::service::bindings::Bindings;
 use lanlord::service::bus::Bus;
 use lanlord::service::hosts::Hosts;
-use lanlord::service::leasing::{Leasing, Outgoing, Replies};
+use lanlord::service::leasing::{Leasing, Outgoing, Replies, Replies6};
 use lanlord::service::naming::{self, Naming};
 use lanlord::service::provisioning::Provisioning;
 use lanlord::store::Ledger;
@@ -24,11 +24,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::{self, Told};
 use crate::client::{self, Act, Client};
+use crate::client6::Client6;
 use crate::disk::{Honesty, Media};
 use crate::laws::{self, Broken, Durable};
+use crate::laws6::Tally6;
 use crate::phones;
 use crate::random::Random;
+use crate::six;
 use crate::time::Time;
+use crate::writes::Illegal;
 
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub const INTERFACE: &str = "eth1";
@@ -43,6 +47,12 @@ pub struct Faults {
     pub honesty: Honesty,
     /// Provisioning makes a device of every address that asks for a file.
     pub devices_by_address: bool,
+    /// Only clients of DHCPv6, so that it is they who notice.
+    pub only6: bool,
+    /// Names do not follow what is committed.
+    pub names_stand: bool,
+    /// Somebody else writes into the journal what no decision may.
+    pub writes: Option<Illegal>,
 }
 
 /// Everything that outlives a crash.
@@ -52,13 +62,15 @@ pub struct World {
     pub now: u64,
     pub media: Media,
     pub clients: Vec<Client>,
+    pub clients6: Vec<Client6>,
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     events_made: u64,
     /// One line for each thing that happened, for whoever replays a seed.
     pub trace: Vec<String>,
     pub tally: Tally,
     pub durable: Durable,
-    faults: Faults,
+    seed: u64,
+    pub faults: Faults,
     /// Whether clients, and others, ask for phone files in this run: the plugins take their time to load.
     phones: bool,
 }
@@ -76,10 +88,11 @@ pub struct Tally {
     /// Final events that the outside was told of.
     pub finals: u64,
     pub cancelled: u64,
+    pub six: Tally6,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Event {
+pub enum Event {
     /// A timer of a client; one that was set before its last act does not count.
     Wake {
         client: usize,
@@ -94,7 +107,21 @@ enum Event {
         client: usize,
         bytes: Vec<u8>,
     },
+    Wake6 {
+        client: usize,
+        set: u64,
+    },
+    ToServer6 {
+        client: usize,
+        bytes: Vec<u8>,
+    },
+    ToClient6 {
+        client: usize,
+        bytes: Vec<u8>,
+    },
     DiskFull(bool),
+    /// An entry that no decision may make.
+    Write,
     /// Somebody asks for a phone's files.
     Fetch,
     /// A frontend adds or removes a host.
@@ -109,14 +136,16 @@ pub struct Server {
     pub hosts: Hosts,
     bus: Bus,
     told: (mpsc::Sender<Told>, mpsc::Receiver<Told>),
-    ledger: Ledger,
+    pub ledger: Ledger,
     phones: Option<Arc<Provisioning>>,
+    pub routes: Arc<six::Table>,
     replies: Replies,
+    replies6: Replies6,
     end: WriterEnd,
 }
 
 /// A small pool, so that addresses change hands.
-fn policy() -> Policy {
+fn policy(seed: u64) -> Policy {
     let mut subnet = Subnet::new("10.77.0.0/24".parse().expect("a prefix"));
     subnet.pools = vec![Pool::new(Ipv4Addr::new(10, 77, 0, 100), Ipv4Addr::new(10, 77, 0, 107))];
     subnet.router = Some(SERVER);
@@ -125,7 +154,7 @@ fn policy() -> Policy {
         interface: Some(INTERFACE.to_owned()),
         domain: DOMAIN.to_owned(),
         subnets: vec![subnet],
-        subnets6: vec![Subnet6::new("2001:db8:77::/64".parse().expect("a prefix"))],
+        subnets6: vec![six::subnet()],
         authoritative: true,
         ..Network::default()
     };
@@ -133,6 +162,7 @@ fn policy() -> Policy {
     policy.times = LeaseTimes { default: 60, min: 10, max: 120, infinite: false };
     policy.rules.quarantine = Duration::from_secs(90);
     policy.rules.offer_hold = Duration::from_secs(10);
+    six::rules(&mut policy, seed);
     policy
 }
 
@@ -141,7 +171,7 @@ fn naming_settings(seed: u64) -> naming::Settings {
     settings.networks = vec![naming::Domain {
         network: NETWORK.to_owned(),
         domain: DOMAIN.to_owned(),
-        subnets: ["10.77.0.0/24", "2001:db8:77::/64"].map(|p| p.parse().expect("a prefix")).to_vec(),
+        subnets: ["10.77.0.0/24", six::PREFIX].map(|p| p.parse().expect("a prefix")).to_vec(),
     }];
     settings
 }
@@ -157,6 +187,7 @@ impl Tally {
         self.fetched += other.fetched;
         self.finals += other.finals;
         self.cancelled += other.cancelled;
+        self.six.add(other.six);
     }
 }
 
@@ -164,14 +195,20 @@ impl Server {
     fn start(world: &World, time: Arc<Time>) -> Server {
         let naming = Naming::open(naming_settings(1), time.wall());
         let bindings = Bindings::new(time.clone());
-        let (leasing, replies) = Leasing::new(policy(), Arc::new(naming.clone()), time.clone());
+        // else nobody could prove the MAC of a DHCPv6 lease, and it would identify nobody
+        bindings.neighbours().set_segments(vec![(INTERFACE.into(), six::own())]);
+        let (leasing, replies) = Leasing::new(policy(world.seed), Arc::new(naming.clone()), time.clone());
+        let replies6 = leasing.replies6().expect("nobody else has taken them");
         let (disk, recovered) = world.media.open();
         let (bus, hosts) = bus::service(time.clone(), &leasing, &naming, world.now);
-        let mut views = vec![bindings.view(), leasing.view(), naming.view()];
+        let mut views = vec![bindings.view(), leasing.view()];
+        views.extend((!world.faults.names_stand).then(|| naming.view()));
         let phones = world.phones.then(|| phones::service(bindings.clone(), time.clone(), world.now));
         views.extend(phones.iter().map(|(_, devices)| devices.view()));
         views.extend([hosts.view(), bus.view()]);
         let (ledger, end) = Ledger::start(disk, recovered, views, time);
+        let routes = Arc::new(six::Table::of(leasing.prefix_routes()));
+        leasing.set_routes(routes.clone());
         leasing.start(ledger.clone(), CancellationToken::new());
         let phones = phones.map(|(phones, devices)| {
             devices.attach(ledger.clone());
@@ -181,7 +218,7 @@ impl Server {
         bus.start(ledger.clone(), None);
         let told = mpsc::channel(64);
         tokio::spawn(bus::listen(bus.clone(), told.0.clone()));
-        Server { leasing, naming, bindings, hosts, bus, told, ledger, phones, replies, end }
+        Server { leasing, naming, bindings, hosts, bus, told, ledger, phones, routes, replies, replies6, end }
     }
 }
 
@@ -189,27 +226,40 @@ impl World {
     pub fn new(seed: u64, faults: Faults) -> World {
         let mut random = Random::new(seed);
         let number = random.between(4, 14) as u8;
-        let clients = (1..=number).map(|n| Client::new(n, &mut random)).collect::<Vec<_>>();
+        // both families share the number of clients, and hosts have one of each
+        let six = if faults.only6 { number } else { random.below(1 + u64::from(number) / 2) as u8 };
+        let four = if faults.only6 { 0 } else { number - six };
+        let clients = (1..=four).map(|n| Client::new(n, &mut random)).collect::<Vec<_>>();
+        let clients6 = (1..=six).map(|n| Client6::new(n, &mut random)).collect::<Vec<_>>();
         let mut world = World {
             media: Media::new(seed, faults.honesty),
             random,
             now: 0,
             clients,
+            clients6,
             events: BinaryHeap::new(),
             events_made: 0,
             trace: Vec::new(),
             tally: Tally::default(),
             durable: Durable::default(),
+            seed,
             faults,
             phones: seed.is_multiple_of(8),
         };
-        for client in 0..usize::from(number) {
+        for client in 0..usize::from(four) {
             let at = world.random.below(30_000);
             world.wake(client, at);
         }
-        for _ in 0..world.random.below(25) {
+        for client in 0..usize::from(six) {
+            let at = world.random.below(30_000);
+            world.set6(client, at);
+        }
+        for _ in 0..if faults.only6 { 0 } else { world.random.below(25) } {
             let at = world.random.below(LENGTH);
             world.event(at, Event::Submit);
+        }
+        if faults.writes.is_some() {
+            world.event(60_000, Event::Write);
         }
         for _ in 0..if world.phones { 60 } else { 0 } {
             let at = world.random.below(LENGTH);
@@ -262,6 +312,12 @@ impl World {
                         self.answered(&server, reply)?;
                     }
                 }
+                reply = server.replies6.recv() => {
+                    self.now = time.now();
+                    if let Some(reply) = reply {
+                        self.answered6(&server, reply)?;
+                    }
+                }
                 told = server.told.1.recv() => {
                     self.now = time.now();
                     if let Some(told) = told {
@@ -308,6 +364,11 @@ impl World {
                     self.act(client, act);
                 }
             }
+            Event::Wake6 { client, set } => self.wake6(client, set),
+            Event::ToServer6 { .. } if at < self.now.saturating_sub(1) => {}
+            Event::ToServer6 { client, bytes } => self.serve6(server, client, &bytes),
+            Event::ToClient6 { client, bytes } => self.deliver6(client, &bytes),
+            Event::Write => self.write(server),
             Event::Fetch => self.fetch(server),
             Event::Submit => {
                 let submission = bus::submission(&self.clients, self.events_made, &mut self.random);
@@ -365,7 +426,7 @@ impl World {
     }
 
     /// What the network does to a packet: the delay of each copy that arrives, in milliseconds.
-    fn fates(&mut self) -> Vec<u64> {
+    pub fn fates(&mut self) -> Vec<u64> {
         let copies = match self.random.below(100) {
             0..15 => 0,
             15..25 => 2,
@@ -380,9 +441,13 @@ impl World {
         self.event(delay, Event::Wake { client, set });
     }
 
-    fn event(&mut self, delay: u64, event: Event) {
+    pub fn event(&mut self, delay: u64, event: Event) {
         self.events_made += 1;
         self.events.push(Reverse((self.now + delay, self.events_made, event)));
+    }
+
+    pub fn events_made(&self) -> u64 {
+        self.events_made
     }
 
     pub fn note(&mut self, line: String) {

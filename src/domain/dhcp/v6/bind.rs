@@ -153,7 +153,7 @@ impl<'a> Case<'a> {
         true
     }
 
-    /// Commits the pieces to the client; what it has or asks for beside them ends (lifetimes 0).
+    /// Commits the pieces to the client; what it has or asks for beside them is over (lifetimes 0).
     fn grant(&self, ia: &Ia<'a>, client: &ClientKey, pieces: &[Piece], cause: Cause, out: &mut Answers<'a>) {
         self.taken.borrow_mut().extend(pieces);
         let held: Vec<&Arc<Lease>> = self.facts.book.leases_of(self.network, client).collect();
@@ -176,6 +176,11 @@ impl<'a> Case<'a> {
             let piece = piece_of(lease.ip, lease.delegated).filter(|piece| !pieces.contains(piece));
             if let Some(piece) = piece {
                 gone.push(piece);
+                // the reply that takes it away may be lost: until its time is over, or the client names it no more,
+                // the client may use it, and nobody else can have it
+                if ia.items().any(|item| item.ip == piece.0) {
+                    continue;
+                }
                 let network = self.policy.networks[self.network].name.clone();
                 out.changes.insert(0, Change::LeaseEnded { network, ip: lease.ip, end: End::Revoked });
             }
