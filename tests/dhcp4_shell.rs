@@ -135,8 +135,10 @@ fn serving(lab: &Lab, story: impl AsyncFnOnce(Arc<Leasing>, Arc<States>) + Send)
             let shell = Dhcp4 {
                 settings: Settings::default(),
                 interfaces,
+                boot_interfaces: tokio::sync::watch::channel(Vec::new()).1,
                 leasing: leasing.clone(),
                 links: watch,
+                boot_state: Arc::new(|_, _| ()),
                 state: Arc::new(move |name, presence| told.note(name, presence)),
             };
             let run = tokio::spawn(shell.run(replies, cancel.clone()));

@@ -195,6 +195,12 @@ pub(super) fn interfaces4(config: &Config) -> Vec<String> {
     config.networks.iter().filter_map(|network| network.interface.clone()).collect()
 }
 
+/// The interfaces on which another server gives the addresses.
+pub(super) fn boot_interfaces(config: &Config) -> Vec<String> {
+    let beside = config.networks.iter().filter(|network| network.proxy);
+    beside.filter_map(|network| network.interface.clone()).collect()
+}
+
 /// What is said on which interface by router advertisements.
 pub(super) fn radv(config: &Config) -> Vec<radv::Served> {
     config.networks.iter().filter_map(|network| announced(config, network)).collect()

@@ -74,11 +74,13 @@ impl Shells<'_> {
         health.set("dhcp4", State::Starting);
         let (server_port, client_port) = (self.config.dhcp4.port, self.config.dhcp4.client_port);
         let shell = dhcp4::Dhcp4 {
-            settings: dhcp4::Settings { server_port, client_port },
+            settings: dhcp4::Settings { server_port, client_port, ..dhcp4::Settings::default() },
             interfaces,
+            boot_interfaces: self.derived(settings::boot_interfaces),
             leasing: self.services.leasing.clone(),
             links: self.links.clone(),
             state: board::watcher(&health, "dhcp4", "DHCPv4 is"),
+            boot_state: board::watcher(&health, "proxydhcp", "ProxyDHCP is"),
         };
         let changes = self.links.changes();
         self.tracker.spawn(async move {

@@ -173,10 +173,20 @@ pub(super) fn boot(top: &Section<'_>, reader: &Reader<'_, '_>) -> Vec<BootRule> 
                 classes: reader.guard(&section.texts("class").unwrap_or_default()),
                 boot,
                 settings: given.settings,
+                menu: menu_entry(section),
                 place: Some(Arc::from(section.doc.place(&section.span))),
             }
         })
         .collect()
+}
+
+/// An entry of a menu: a line of a text screen.
+fn menu_entry(section: &Section<'_>) -> Option<String> {
+    let text = section.text("menu")?;
+    if text.value.is_empty() || text.value.len() > 60 || !text.value.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
+        section.doc.complain(&text.span, "`menu` must be 1 to 60 printable ASCII characters", None);
+    }
+    Some(text.value)
 }
 
 /// `[[option]]`.

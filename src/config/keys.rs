@@ -149,6 +149,13 @@ pub const KEYS: &[Key] = &[
         "\"${server_ip}\"",
         "TFTP server in the header (siaddr). Default: this server, if there is a boot file.",
     ),
+    key(
+        "boot",
+        "menu",
+        "\"Install Debian\"",
+        "On networks with `proxy`: an entry of the menu that PXE clients choose from, instead of booting the first block\n\
+         that fits; without `boot_file` it means the machine's own disk.",
+    ),
     key("boot", "server_name", "\"boot\"", "Name of the server in the header (sname), and option 66."),
     key("boot", "boot_file", "\"http://${server_ip}:8667/boot/menu.ipxe\"", "Boot file in the header, and option 67."),
     key("boot", "options", "{ 209 = \"pxelinux.cfg/default\" }", "DHCPv4 options."),
@@ -201,6 +208,13 @@ pub const KEYS: &[Key] = &[
         "Whether option 82 of switches that do not relay is believed. Default false.",
     ),
     key("network", "vendor_recipes", "true", "Whether phones get the DHCP options of their plugin here. Default true."),
+    key(
+        "network",
+        "proxy",
+        "false",
+        "Whether another server gives the addresses here, and this one only says what is booted (ProxyDHCP, with port\n\
+         4011/udp). The subnet has no pool then. Default false.",
+    ),
     key(
         "network",
         "ipv6_only",
@@ -583,6 +597,18 @@ pub const KEYS: &[Key] = &[
         "Folder whose files everybody on the networks' prefixes may read: over HTTP as /boot/NAME, over TFTP as NAME or\n\
          boot/NAME. Symbolic links are not followed; a file must be readable for all users (o+r). Default: none, nothing\n\
          is served.",
+    ),
+    key(
+        "netboot",
+        "menu_prompt",
+        "\"Press F8 to choose what to boot\"",
+        "What the screen says before the menu of [[boot]] blocks on networks with `proxy`. Default as shown.",
+    ),
+    key(
+        "netboot",
+        "menu_timeout",
+        "10",
+        "Seconds until the first entry is booted; 0: at once, 255: never. Default 10.",
     ),
     key("claws", "enrich_address", "true", "Whether the built-in module gives addresses to new hosts. Default true."),
     key("claws", "enrich_dns", "true", "Whether the built-in module gives names to new hosts. Default true."),

@@ -122,13 +122,21 @@ fn understand(doc: &Document<'_>, table: &Spanned<DeTable<'_>>) -> Config {
     let dns = services::dns(doc, top.table("dns", "dns"));
     let provisioning = services::provisioning(doc, top.table("provisioning", "provisioning"));
     let networks = networks::read(&top, &server.domain);
-    let parts = policy::Parts { networks: &networks, dhcp4: &dhcp4, dhcp6: &dhcp6, dns: &dns, phones: &provisioning };
+    let netboot = services::netboot(top.table("netboot", "netboot"));
+    let parts = policy::Parts {
+        networks: &networks,
+        dhcp4: &dhcp4,
+        dhcp6: &dhcp6,
+        dns: &dns,
+        phones: &provisioning,
+        netboot: &netboot,
+    };
     Config {
         file: doc.file.to_owned(),
         text: doc.text.into(),
         log: services::log(top.table("log", "log")),
         policy: policy::read(&top, &parts),
-        netboot: services::netboot(top.table("netboot", "netboot")),
+        netboot,
         claws: claws::read(top.table("claws", "claws")),
         findings: Vec::new(),
         server,

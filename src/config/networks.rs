@@ -33,6 +33,8 @@ pub struct Network {
     pub identify: Identify,
     pub trust_relay_info: bool,
     pub vendor_recipes: bool,
+    /// Another server gives the addresses.
+    pub proxy: bool,
     pub ipv6_only: Option<u32>,
     /// Name or number, and value.
     pub options: Vec<(At<String>, At<String>)>,
@@ -159,6 +161,7 @@ fn network(section: &Section<'_>, default_domain: &str) -> Network {
         authoritative: section.flag("authoritative"),
         identify: section.choice("identify", &identify).unwrap_or_default(),
         trust_relay_info: section.flag("trust_relay_info").unwrap_or(false),
+        proxy: section.flag("proxy").unwrap_or(false),
         vendor_recipes: section.flag("vendor_recipes").unwrap_or(true),
         ipv6_only: section.number("ipv6_only", 300..=u64::from(u32::MAX)).and_then(|s| u32::try_from(s).ok()),
         options: section.pairs("options"),
@@ -175,6 +178,10 @@ fn network(section: &Section<'_>, default_domain: &str) -> Network {
     network.ra = ra::read(section, &network.domain);
     for below in section.tables("subnet", "network.subnet") {
         network.subnets.extend(subnet(&below, &network.subnets));
+    }
+    if let Some(pool) = network.subnets.iter().flat_map(|subnet| &subnet.pools).next().filter(|_| network.proxy) {
+        let hint = Some("leave out `proxy`, or the pool".to_owned());
+        section.doc.complain(&pool.span, "another server gives the addresses of a network with `proxy`", hint);
     }
     for below in section.tables("reservation", "network.reservation") {
         network.reservations.extend(reservations::read(&below, Some(&network)));

@@ -10,7 +10,7 @@ use super::dhcp6::{self, Dhcp6};
 use super::networks::{Network, Subnet};
 use super::raw::{At, Document, Section};
 use super::reservations::{self, Reservation};
-use super::services::{Dhcp4, Dns, Provisioning};
+use super::services::{Dhcp4, Dns, Netboot, Provisioning};
 use crate::domain::dhcp::classes::Classes;
 use crate::domain::dhcp::definitions::{Definitions, Meaning, Spot};
 use crate::domain::dhcp::options::{self, Type};
@@ -33,6 +33,7 @@ pub(super) struct Parts<'p> {
     pub dhcp6: &'p Dhcp6,
     pub dns: &'p Dns,
     pub phones: &'p Provisioning,
+    pub netboot: &'p Netboot,
 }
 
 /// What names in the text may mean.
@@ -55,6 +56,7 @@ pub(super) fn read(top: &Section<'_>, parts: &Parts<'_>) -> Policy {
     let mut policy = Policy::new(networks.iter().map(|network| link(&reader, network, parts)).collect());
     policy.options = reader.settings(&dhcp4.options);
     policy.boot = super::classes::boot(top, &reader);
+    policy.menu = parts.netboot.menu.clone();
     policy.times = times(dhcp4, dhcp4.lease_time);
     policy.rules = rules(dhcp4);
     policy.http_url = phones.url();
@@ -119,6 +121,7 @@ fn link(reader: &Reader<'_, '_>, network: &Network, parts: &Parts<'_>) -> Link {
         trusted: network.trust_relay_info,
         recipes: network.vendor_recipes,
         ipv6_only: network.ipv6_only,
+        proxy: network.proxy,
         guard: reader.guard(&network.guard),
     }
 }

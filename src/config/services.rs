@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::phones;
 use super::raw::{At, Document, Section};
-use crate::domain::dhcp::policy::Steal;
+use crate::domain::dhcp::policy::{Menu, Steal};
 use crate::domain::phone::settings::Values;
 
 /// `[server]`.
@@ -332,6 +332,7 @@ pub(super) fn provisioning(doc: &Document<'_>, section: Option<Section<'_>>) -> 
 pub struct Netboot {
     /// The boot folder; `None`: no boot files are served.
     pub dir: Option<PathBuf>,
+    pub menu: Menu,
 }
 
 /// `[netboot]`.
@@ -350,7 +351,15 @@ pub(super) fn netboot(section: Option<Section<'_>>) -> Netboot {
             Some("make a folder that holds nothing but boot files, e.g. /srv/boot".to_owned()),
         );
     }
-    Netboot { dir }
+    let d = Menu::default();
+    let prompt = s.text("menu_prompt").map(|text| {
+        if text.value.len() > 60 || !text.value.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
+            s.doc.complain(&text.span, "`menu_prompt` must be up to 60 printable ASCII characters", None);
+        }
+        text.value
+    });
+    let timeout = s.number("menu_timeout", 0..=255).and_then(|n| u8::try_from(n).ok());
+    Netboot { dir, menu: Menu { prompt: prompt.unwrap_or(d.prompt), timeout: timeout.unwrap_or(d.timeout) } }
 }
 
 fn http_url(section: &Section<'_>) -> Option<String> {

@@ -25,6 +25,7 @@ pub fn equal(what: &str, want: String, have: String) -> Step {
 pub fn compare(packet: &Packet<'_>, bytes: &[u8], delivery: &Delivery, key: &str, value: &str) -> Step {
     let to = match delivery.to {
         Target::Relay(ip, port) => format!("relay:{ip}:{port}"),
+        Target::Port(ip, port) => format!("port:{ip}:{port}"),
         Target::Unicast(ip) => format!("unicast:{ip}"),
         Target::Broadcast => "broadcast".to_owned(),
         Target::Hardware(mac, ip) => format!("frame:{mac}/{ip}"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lanlord::domain::change::Change;
 use lanlord::domain::dhcp::book::{Book, Hold};
 use lanlord::domain::dhcp::policy::Policy;
-use lanlord::domain::dhcp::v4::{Arrival, Decision, Delivery, Facts, Now, Outcome, Request, decide};
+use lanlord::domain::dhcp::v4::{Arrival, Decision, Delivery, Facts, Now, Outcome, Request, decide, decide_boot};
 use lanlord::domain::dhcp::wire::{Packet, encode};
 use lanlord::domain::dns::naming::{self, NameRequest, Names};
 use lanlord::domain::time::{Mono, Wall};
@@ -136,6 +136,7 @@ impl World {
         policy.times = next.times;
         policy.classes = next.classes;
         policy.boot = next.boot;
+        policy.menu = next.menu;
         self.policy = policy;
         self.book = self.book.under(Arc::new(self.policy.clone()));
         Ok(())
@@ -169,7 +170,10 @@ impl World {
             }
         };
         let facts = Facts { book: &self.book, names: &PlainNames, sightings: None };
-        let decision = decide(&request, &facts, &self.policy, self.now());
+        // port=4011: where clients with another server's address ask what to boot
+        let at_boot = words.value("port") == Some("4011");
+        let ask = if at_boot { decide_boot } else { decide };
+        let decision = ask(&request, &facts, &self.policy, self.now());
         self.answer = Some(self.carry_out(decision));
         Ok(())
     }

@@ -12,25 +12,46 @@ use crate::net::{BATCH, Datagram, Inbox, Link, NetError, Place, Presence, Udp};
 pub(super) struct Intake<'a> {
     pub shell: &'a Dhcp4,
     pub interface: &'a str,
+    pub door: Door,
+}
+
+/// Which of our ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    /// Where clients ask for addresses.
+    Server,
+    /// Where clients with an address of another server ask what to boot.
+    Boot,
 }
 
 impl Intake<'_> {
     /// Serves the interface whenever it is there, until `cancel`.
     pub async fn run(self, cancel: &CancellationToken) {
         let place = Place { links: &self.shell.links, interface: self.interface, cancel };
-        let note = |presence| (self.shell.state)(self.interface, Some(presence));
+        let note = |presence| self.note(presence);
         place.attend(ready, note, |_| self.serve(cancel)).await;
     }
 
     async fn serve(&self, cancel: &CancellationToken) -> Result<(), NetError> {
-        let socket = Udp::dhcp4(self.interface, self.shell.settings.server_port)?;
-        (self.shell.state)(self.interface, Some(Presence::Serving));
+        let port = match self.door {
+            Door::Server => self.shell.settings.server_port,
+            Door::Boot => self.shell.settings.boot_port,
+        };
+        let socket = Udp::dhcp4(self.interface, port)?;
+        self.note(Presence::Serving);
         let mut inbox = Inbox::new(BATCH, MAX_DATAGRAM + 1);
         while let Some(received) = cancel.run_until_cancelled(socket.receive(&mut inbox)).await {
             received.map_err(NetError::receiving(self.interface))?;
             inbox.iter().for_each(|datagram| self.pass(&datagram));
         }
         Ok(())
+    }
+
+    fn note(&self, presence: Presence) {
+        match self.door {
+            Door::Server => (self.shell.state)(self.interface, Some(presence)),
+            Door::Boot => (self.shell.boot_state)(self.interface, Some(presence)),
+        }
     }
 
     fn pass(&self, datagram: &Datagram<'_>) {
@@ -50,7 +71,10 @@ impl Intake<'_> {
             source_port: datagram.source.port(),
             destination: v4(datagram.destination),
         };
-        self.shell.leasing.receive(&arrival, datagram.bytes);
+        match self.door {
+            Door::Server => self.shell.leasing.receive(&arrival, datagram.bytes),
+            Door::Boot => self.shell.leasing.receive_boot(&arrival, datagram.bytes),
+        };
     }
 }
 

@@ -19,6 +19,8 @@ mod outlet;
 /// Asking links whether an address is in use.
 mod probe;
 
+use intake::Door;
+
 /// Ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -26,11 +28,13 @@ pub struct Settings {
     pub server_port: u16,
     /// Where clients listen. Default 68.
     pub client_port: u16,
+    /// Where clients with an address of another server ask what to boot (PXE 2.1 §2.2.3). Default 4011.
+    pub boot_port: u16,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { server_port: 67, client_port: 68 }
+        Settings { server_port: 67, client_port: 68, boot_port: 4011 }
     }
 }
 
@@ -39,10 +43,14 @@ pub struct Dhcp4 {
     pub settings: Settings,
     /// Names of the interfaces to serve, each once; those that do not exist yet are waited for.
     pub interfaces: watch::Receiver<Vec<String>>,
+    /// Those on which another server gives the addresses.
+    pub boot_interfaces: watch::Receiver<Vec<String>>,
     pub leasing: Arc<Leasing>,
     pub links: LinkWatch,
     /// Hears how each interface fares.
     pub state: Watcher,
+    /// The same for the boot port.
+    pub boot_state: Watcher,
 }
 
 impl Dhcp4 {
@@ -53,16 +61,23 @@ impl Dhcp4 {
         let frames = Frames::open()?;
         let prober = Arc::new(probe::Prober::new(self.links.clone(), cancel.clone()));
         drop(self.leasing.probe_with(prober, cancel.clone()));
-        let outlet = outlet::Outlet { settings: self.settings, routed, frames, links: self.links.clone() };
+        let outlet = outlet::Outlet { settings: self.settings, routed, boot: None, frames, links: self.links.clone() };
         let shell = Arc::new(self);
         let intakes = attend_all(shell.interfaces.clone(), cancel.clone(), |interface, stop| {
             let shell = shell.clone();
             async move {
-                intake::Intake { shell: &shell, interface: &interface }.run(&stop).await;
+                intake::Intake { shell: &shell, interface: &interface, door: Door::Server }.run(&stop).await;
                 (shell.state)(&interface, None);
             }
         });
-        tokio::join!(intakes, outlet.run(replies, &shell.leasing, &cancel));
+        let boot_intakes = attend_all(shell.boot_interfaces.clone(), cancel.clone(), |interface, stop| {
+            let shell = shell.clone();
+            async move {
+                intake::Intake { shell: &shell, interface: &interface, door: Door::Boot }.run(&stop).await;
+                (shell.boot_state)(&interface, None);
+            }
+        });
+        tokio::join!(intakes, boot_intakes, outlet.run(replies, &shell.leasing, &cancel));
         Ok(())
     }
 }

@@ -23,6 +23,8 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(super) struct Outlet {
     pub settings: Settings,
     pub routed: Udp,
+    /// Opened with the first answer that leaves from the boot port.
+    pub boot: Option<Udp>,
     pub frames: Frames,
     pub links: LinkWatch,
 }
@@ -31,12 +33,13 @@ pub(super) struct Outlet {
 #[derive(Default)]
 struct Boxes {
     udp: Outbox,
+    boot: Outbox,
     frames: Outbox,
 }
 
 impl Outlet {
     /// Until `cancel`, and then until nothing is in flight or the grace is over.
-    pub async fn run(self, mut replies: Replies, leasing: &Leasing, cancel: &CancellationToken) {
+    pub async fn run(mut self, mut replies: Replies, leasing: &Leasing, cancel: &CancellationToken) {
         let failed = metrics::counter("lanlord_dhcp_send_failed_total", &[("family", "4")]);
         let mut batch = Vec::with_capacity(BATCH);
         let mut boxes = Boxes::default();
@@ -56,7 +59,7 @@ impl Outlet {
         }
     }
 
-    async fn send(&self, batch: &mut Vec<Outgoing>, boxes: &mut Boxes, failed: &Arc<AtomicU64>) {
+    async fn send(&mut self, batch: &mut Vec<Outgoing>, boxes: &mut Boxes, failed: &Arc<AtomicU64>) {
         if batch.is_empty() {
             return;
         }
@@ -65,9 +68,23 @@ impl Outlet {
         if !boxes.udp.is_empty() {
             note(self.routed.send(&mut boxes.udp).await, failed);
         }
+        if !boxes.boot.is_empty() {
+            match self.boot_socket() {
+                Some(socket) => note(socket.send(&mut boxes.boot).await, failed),
+                None => boxes.boot = Outbox::default(),
+            }
+        }
         if !boxes.frames.is_empty() {
             note(self.frames.send(&mut boxes.frames).await, failed);
         }
+    }
+
+    fn boot_socket(&mut self) -> Option<&Udp> {
+        if self.boot.is_none() {
+            let opened = Udp::send_only(self.settings.boot_port);
+            self.boot = opened.inspect_err(|error| tracing::warn!(%error, "boot requests are not answered")).ok();
+        }
+        self.boot.as_ref()
     }
 
     fn pack(&self, links: &Links, reply: &Outgoing, boxes: &mut Boxes) {
@@ -82,6 +99,10 @@ impl Outlet {
             Target::Relay(ip, port) => udp(ip, port, 0),
             // on the link by the interface that the request came from; behind a router by the routing table
             Target::Unicast(ip) => udp(ip, client, if link.on_link(ip.into()) { link.index } else { 0 }),
+            Target::Port(ip, port) => {
+                let ifindex = if link.on_link(ip.into()) { link.index } else { 0 };
+                boxes.boot.push(SocketAddr::from((ip, port)), from, ifindex, &reply.bytes);
+            }
             Target::Broadcast => udp(Ipv4Addr::BROADCAST, client, link.index),
             Target::Hardware(mac, ip) => {
                 let source = SocketAddrV4::new(reply.from, self.settings.server_port);

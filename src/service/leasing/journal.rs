@@ -55,6 +55,8 @@ impl Journal {
             Outcome::Look(ip) => {
                 tracing::debug!(mac = ?request.mac, %ip, via = request.arrival.interface, "looking whether it is in use");
             }
+            // every client of the other server's
+            Outcome::Silent(Silence::NotBooting) => {}
             Outcome::Silent(why) => {
                 if let Some(left_out) = self.may(Kind::ALL.len() + *why as usize, now) {
                     let (kind, mac, via) = (request.kind.name(), who(request), request.arrival.interface);

@@ -272,6 +272,36 @@ impl Leasing {
         received
     }
 
+    /// Takes in one datagram of port 4011, where clients that have an address ask what to boot (DH-414).
+    pub fn receive_boot(&self, arrival: &Arrival<'_>, datagram: &[u8]) -> Received {
+        let packet = match Packet::walk(datagram) {
+            Ok(packet) => packet,
+            Err(why) => {
+                self.counters.malformed(why);
+                return Received::Malformed;
+            }
+        };
+        let request = match Request::read(packet, arrival.clone()) {
+            Ok(request) => request,
+            Err(why) => return self.silent(why),
+        };
+        self.counters.received(request.kind);
+        let mut core = self.core();
+        let (policy, now) = (core.book.policy().clone(), self.now());
+        let facts = Facts { book: &core.book, names: self.names.as_ref(), sightings: None };
+        let decision = v4::decide_boot(&request, &facts, &policy, now);
+        core.journal.decided(&request, &decision, now.mono);
+        core.trail.decided(&request, &decision, false, now.wall);
+        match decision.outcome {
+            Outcome::Send(reply, delivery) => {
+                let (kind, reply) = self.encoded(&request, &reply, delivery);
+                self.answer(kind, reply)
+            }
+            Outcome::Silent(why) => self.silent(why),
+            Outcome::Look(_) => self.silent(Silence::NotBooting),
+        }
+    }
+
     /// As [`receive`](Leasing::receive), for a datagram whose client has met that many addresses in use.
     fn take_in(&self, arrival: &Arrival<'_>, datagram: &[u8], tries: u8) -> Received {
         let packet = match Packet::walk(datagram) {

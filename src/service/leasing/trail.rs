@@ -258,6 +258,7 @@ fn silence(request: &Request<'_>, why: Silence) -> Cow<'static, str> {
         Silence::Stateless => "addresses are not given here (DHCPv6 is stateless)".into(),
         Silence::Dropped => "the client is in the class DROP".into(),
         Silence::Guarded => "the network is for classes that the client is not in".into(),
+        Silence::NotBooting => "another server gives the addresses here, and no boot rule is for this client".into(),
         Silence::Unexpected => "a client does not send this".into(),
     }
 }

@@ -43,6 +43,21 @@ impl Server {
     }
 }
 
+/// How the menu of boot rules is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Menu {
+    /// What the client's screen says before the menu.
+    pub prompt: String,
+    /// Seconds until the first entry is booted; 0 at once, 255 never.
+    pub timeout: u8,
+}
+
+impl Default for Menu {
+    fn default() -> Menu {
+        Menu { prompt: "Press F8 to choose what to boot".to_owned(), timeout: 10 }
+    }
+}
+
 /// One rule for clients that boot (DH-411). The first that fits counts; one without any condition always
 /// does.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +68,8 @@ pub struct BootRule {
     pub classes: Vec<String>,
     pub boot: Boot,
     pub settings: Vec<Setting>,
+    /// Its entry in the menu of clients beside another server; without one it is booted at once.
+    pub menu: Option<String>,
     /// `file:line`.
     pub place: Option<Arc<str>>,
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use boot::{Boot, BootRule, Server};
+pub use boot::{Boot, BootRule, Menu, Server};
 pub use index::Place;
 pub use network::{ClassOptions, Identify, LinkInfo, Network, Pool, Subnet};
 pub use recipe::{Match, Recipe};
@@ -41,6 +41,7 @@ pub struct Policy {
     pub classes: Classes,
     /// The first that fits counts.
     pub boot: Vec<BootRule>,
+    pub menu: Menu,
     /// Reservations of the configuration; those of the ledger are in the [`Book`](super::book::Book).
     pub reservations: Vec<Reservation>,
     /// Base of the provisioning URLs, for `${http_url}`; `${server_ip}` in it is replaced too.
@@ -146,6 +147,7 @@ impl Policy {
             recipes: Vec::new(),
             classes: Classes::default(),
             boot: Vec::new(),
+            menu: Menu::default(),
             reservations: Vec::new(),
             http_url: String::new(),
             times: LeaseTimes::default(),

@@ -37,6 +37,8 @@ pub struct Network {
     pub trusted: bool,
     /// Whether vendor recipes apply here.
     pub recipes: bool,
+    /// Whether another server gives the addresses, and we only say what is booted (DH-414).
+    pub proxy: bool,
     /// Classes that the link is for; for everybody if there are none.
     pub guard: Vec<String>,
     /// RFC 8925: seconds without IPv4 for clients that offer to go without.

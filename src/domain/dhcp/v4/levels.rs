@@ -66,11 +66,20 @@ impl<'a> Case<'a> {
     /// All levels that hold for this client at that address, the weakest first. The reservation's own values
     /// are ready bytes and come after these.
     pub(super) fn levels(&self, ip: Ipv4Addr, place: Place) -> Vec<Level<'a>> {
+        let rule = self.policy.boot.iter().find(|rule| rule.fits(self.asked, &self.member));
+        self.levels_with(ip, place, rule)
+    }
+
+    /// The same with the boot rule that the client has chosen.
+    pub(super) fn levels_with<'r>(&self, ip: Ipv4Addr, place: Place, rule: Option<&'r BootRule>) -> Vec<Level<'r>>
+    where
+        'a: 'r,
+    {
         let policy = self.policy;
         let network = &policy.networks[place.network];
         let subnet = policy.subnet(place);
         let mut out = Vec::with_capacity(8);
-        let mut level = |source, settings: &'a [Setting], boot| out.push(Level { source, settings, boot });
+        let mut level = |source, settings: &'r [Setting], boot| out.push(Level { source, settings, boot });
         level(Source::Global, &policy.options, None);
         if !policy.classes.is_empty() {
             // of two classes that say something about one value, the first of the configuration wins
@@ -84,7 +93,7 @@ impl<'a> Case<'a> {
         if let Some(pool) = subnet.pool_of(ip) {
             level(Source::Pool(pool), &pool.options, None);
         }
-        if let Some(rule) = policy.boot.iter().find(|rule| rule.fits(self.asked, &self.member)) {
+        if let Some(rule) = rule {
             level(Source::Boot(rule), &rule.settings, Some(&rule.boot));
         }
         if let Some(recipe) = self.recipe(place) {

@@ -15,6 +15,8 @@ mod leasequery;
 mod levels;
 /// DECLINE, RELEASE, INFORM.
 mod others;
+/// Boot information beside another server.
+mod proxy;
 /// Replies: options by precedence, who they go to.
 mod reply;
 /// Datagrams as typed requests.
@@ -37,6 +39,7 @@ use crate::domain::lease::Reservation;
 use crate::domain::net::Mac;
 pub use crate::domain::time::Now;
 pub use discover::STOCK;
+pub use proxy::decide_boot;
 pub use request::{Arrival, Request};
 
 /// What decisions are made against, beside the policy.
@@ -81,6 +84,8 @@ pub enum Target {
     Relay(Ipv4Addr, u16),
     /// To a client that has its address.
     Unicast(Ipv4Addr),
+    /// To a client that has its address, on the port that it asked from.
+    Port(Ipv4Addr, u16),
     /// To 255.255.255.255 on the receiving interface.
     Broadcast,
     /// A frame to a client that has no address yet.
@@ -116,11 +121,13 @@ pub enum Silence {
     Dropped,
     /// The network is for classes that the client is not in.
     Guarded,
+    /// Another server gives the addresses here, and there is nothing to boot for this client.
+    NotBooting,
 }
 
 impl Silence {
     /// All of them, for the metrics.
-    pub const ALL: [Silence; 19] = [
+    pub const ALL: [Silence; 20] = [
         Silence::Done,
         Silence::NoSubnet,
         Silence::NotForUs,
@@ -140,6 +147,7 @@ impl Silence {
         Silence::Stateless,
         Silence::Dropped,
         Silence::Guarded,
+        Silence::NotBooting,
     ];
 
     /// The label of the metric.
@@ -164,6 +172,7 @@ impl Silence {
             Silence::Stateless => "stateless",
             Silence::Dropped => "class-drop",
             Silence::Guarded => "class-guard",
+            Silence::NotBooting => "not-booting",
         }
     }
 }
@@ -235,6 +244,9 @@ pub fn decide(request: &Request<'_>, facts: &Facts<'_>, policy: &Policy, now: No
     let case = Case::new(request, *facts, policy, now, place, &asked);
     if let Some(why) = case.refused() {
         return Decision::silent(why);
+    }
+    if policy.networks[place.network].proxy {
+        return case.proxy();
     }
     match request.kind {
         Kind::Discover => case.discover(),

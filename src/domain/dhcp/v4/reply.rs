@@ -11,7 +11,7 @@ use crate::domain::dhcp::wire::{BROADCAST, Kind, Reply, code, relay};
 use crate::domain::dns::naming::reply81;
 
 /// Options of one reply; a later level overrides an earlier one.
-struct Chosen {
+pub(super) struct Chosen {
     code: u8,
     value: Vec<u8>,
     force: bool,
@@ -91,7 +91,7 @@ impl Case<'_> {
         self.policy.within(network, ip).map_or(self.place, |subnet| Place { network, subnet })
     }
 
-    fn header(&self, kind: Kind) -> Reply {
+    pub(super) fn header(&self, kind: Kind) -> Reply {
         let packet = &self.request.packet;
         Reply {
             kind,
@@ -142,11 +142,16 @@ impl Case<'_> {
         // what does not fit would name another file or server
         reply.file = boot.file.map(String::into_bytes).filter(|file| file.len() <= 128).unwrap_or_default();
         reply.sname = boot.server_name.map(String::into_bytes).filter(|name| name.len() <= 64).unwrap_or_default();
+        self.keep_wanted(&mut reply, chosen);
+        self.add_client_id(&mut reply);
+        reply
+    }
+
+    /// DH-403: what the client has asked for, and what is forced.
+    pub(super) fn keep_wanted(&self, reply: &mut Reply, chosen: Vec<Chosen>) {
         let requested = &self.request.requested;
         let wanted = |c: &Chosen| c.force || requested.is_empty() || requested.contains(&c.code);
         reply.options.extend(chosen.into_iter().filter(wanted).map(|c| (c.code, c.value)));
-        self.add_client_id(&mut reply);
-        reply
     }
 
     /// DH-310, from the weakest level to the strongest.
@@ -249,7 +254,7 @@ impl Case<'_> {
     }
 
     /// DH-211: to the relay; to a client with an address; by broadcast if it asked so; else by frame.
-    fn addressed(&self, reply: Reply) -> (Reply, Delivery) {
+    pub(super) fn addressed(&self, reply: Reply) -> (Reply, Delivery) {
         let packet = &self.request.packet;
         let to = if self.request.relayed() {
             self.relay_target()
