@@ -280,7 +280,7 @@ impl Book {
 
     /// True if this client has an active lease on the network of that name.
     pub fn holds(&self, network: &str, client: &ClientKey) -> bool {
-        self.names.get(network).is_some_and(|index| self.lease_of(*index, client).is_some())
+        self.names.get(network).is_some_and(|index| self.address_of(*index, client).is_some())
     }
 
     /// The address that this client was offered and did not take yet.

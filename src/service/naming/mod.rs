@@ -68,26 +68,37 @@ impl Book {
 /// Names that were chosen and whose lease is not committed yet.
 #[derive(Default)]
 struct Pending {
-    holders: HashMap<String, Party>,
-    order: VecDeque<String>,
+    /// With the number of the choice.
+    holders: HashMap<Arc<str>, (u64, Party)>,
+    /// By number; those that have left `holders` are passed over.
+    order: VecDeque<(u64, Arc<str>)>,
+    next: u64,
 }
 
 impl Pending {
+    fn of(&self, name: &str) -> Option<&Party> {
+        self.holders.get(name).map(|(_, party)| party)
+    }
+
     fn put(&mut self, name: &str, client: Party) {
-        if self.holders.insert(name.to_owned(), client).is_none() {
-            self.order.push_back(name.to_owned());
+        if let Some((_, holder)) = self.holders.get_mut(name) {
+            *holder = client;
+            return;
         }
+        let name: Arc<str> = name.into();
+        self.next += 1;
+        self.order.push_back((self.next, name.clone()));
+        self.holders.insert(name, (self.next, client));
         while self.order.len() > PENDING {
-            if let Some(old) = self.order.pop_front() {
+            let Some((number, old)) = self.order.pop_front() else { return };
+            if self.holders.get(&old).is_some_and(|(current, _)| *current == number) {
                 self.holders.remove(&old);
             }
         }
     }
 
     fn drop(&mut self, name: &str) {
-        if self.holders.remove(name).is_some() {
-            self.order.retain(|n| n != name);
-        }
+        self.holders.remove(name);
     }
 }
 
@@ -370,7 +381,7 @@ fn is_taken(
     fqdn: &str,
 ) -> bool {
     let Ok(name) = Name::parse(fqdn) else { return true };
-    if book.pending.holders.get(fqdn).is_some_and(|holder| !holder.same_host(request.client, request.mac)) {
+    if book.pending.of(fqdn).is_some_and(|holder| !holder.same_host(request.client, request.mac)) {
         return true;
     }
     // a zone apex is nobody's, but for a zone that one of our names has to itself

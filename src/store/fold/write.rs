@@ -50,7 +50,9 @@ async fn write_all(c: &mut SqliteConnection, f: &Folding) -> Result<()> {
         .bind(f.watermark.to_string())
         .execute(&mut *c)
         .await?;
-    sqlx::query("DELETE FROM journal WHERE seq + n - 1 <= ?").bind(signed(f.watermark)).execute(c).await.map(drop)
+    // the first condition ends the search at the watermark: behind it there may be thousands of rows
+    let sql = "DELETE FROM journal WHERE seq <= ?1 AND seq + n - 1 <= ?1";
+    sqlx::query(sql).bind(signed(f.watermark)).execute(c).await.map(drop)
 }
 
 async fn run(c: &mut SqliteConnection, mut sql: QueryBuilder<Sqlite>) -> Result<()> {

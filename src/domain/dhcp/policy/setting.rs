@@ -98,6 +98,7 @@ pub struct Placeholders<'a> {
     pub mac: Option<Mac>,
     pub ip: Ipv4Addr,
     pub server_ip: Ipv4Addr,
+    /// May hold `${server_ip}`.
     pub http_url: &'a str,
 }
 
@@ -110,13 +111,21 @@ impl Placeholders<'_> {
 
     /// The text with its placeholders replaced; unknown ones stay as they are.
     pub fn fill(&self, text: &str) -> String {
-        let mac = self.mac.map(|mac| mac.to_string()).unwrap_or_default();
-        let hex = self.mac.map(Mac::hex).unwrap_or_default();
-        text.replace("${http_url}", self.http_url)
-            .replace("${server_ip}", &self.server_ip.to_string())
-            .replace("${ip}", &self.ip.to_string())
-            .replace("${mac}", &mac)
-            .replace("${mac_hex}", &hex)
+        let mut out = text.to_owned();
+        // most texts hold one placeholder or none, and every reply fills some
+        let mut put = |name: &str, value: &dyn Fn() -> String| {
+            if out.contains(name) {
+                out = out.replace(name, &value());
+            }
+        };
+        if text.contains("${") {
+            put("${http_url}", &|| self.http_url.to_owned());
+            put("${server_ip}", &|| self.server_ip.to_string());
+            put("${ip}", &|| self.ip.to_string());
+            put("${mac}", &|| self.mac.map(|mac| mac.to_string()).unwrap_or_default());
+            put("${mac_hex}", &|| self.mac.map(Mac::hex).unwrap_or_default());
+        }
+        out
     }
 }
 

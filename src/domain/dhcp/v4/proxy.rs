@@ -195,7 +195,7 @@ impl<'a> Case<'a> {
         let boot = self.boot_fields(&self.levels_with(Ipv4Addr::UNSPECIFIED, self.place, rule), &fill);
         let Some(file) = boot.file.filter(|file| !file.is_empty()) else { return false };
         reply.siaddr = boot.siaddr.unwrap_or(self.server_id);
-        let mut chosen = Vec::new();
+        let mut chosen = self.collecting();
         if let Some(name) = &boot.server_name {
             chosen.put(code::TFTP_SERVER, name.clone().into_bytes(), false, super::levels::Source::BuiltIn, None);
         }
@@ -205,7 +205,7 @@ impl<'a> Case<'a> {
                 chosen.put(setting.code, value, setting.force, super::levels::Source::BuiltIn, None);
             }
         }
-        self.keep_wanted(reply, chosen);
+        reply.options.extend(chosen.sent());
         // what does not fit would name another file or server
         reply.file = Some(file.into_bytes()).filter(|file| file.len() <= 128).unwrap_or_default();
         reply.sname = boot.server_name.map(String::into_bytes).filter(|name| name.len() <= 64).unwrap_or_default();

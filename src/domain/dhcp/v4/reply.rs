@@ -11,7 +11,7 @@ use crate::domain::dhcp::wire::{BROADCAST, Kind, Reply, code, relay};
 use crate::domain::dns::naming::reply81;
 
 /// Options of one reply; a later level overrides an earlier one.
-pub(super) struct Chosen {
+struct Chosen {
     code: u8,
     value: Vec<u8>,
     force: bool,
@@ -132,26 +132,24 @@ impl Case<'_> {
             mac: self.request.mac,
             ip,
             server_ip: self.server_id,
-            http_url: &self.policy.http_url.replace("${server_ip}", &self.server_id.to_string()),
+            http_url: &self.policy.http_url,
         };
         let levels = self.levels(ip, place);
         let boot = self.boot_fields(&levels, &fill);
         reply.siaddr = boot.siaddr.unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let mut chosen = Vec::with_capacity(24);
-        self.choose_options(&mut chosen, place, &levels, &fill, &boot);
+        let mut options = self.collecting();
+        self.choose_options(&mut options, place, &levels, &fill, &boot);
         // what does not fit would name another file or server
         reply.file = boot.file.map(String::into_bytes).filter(|file| file.len() <= 128).unwrap_or_default();
         reply.sname = boot.server_name.map(String::into_bytes).filter(|name| name.len() <= 64).unwrap_or_default();
-        self.keep_wanted(&mut reply, chosen);
+        reply.options.extend(options.sent());
         self.add_client_id(&mut reply);
         reply
     }
 
-    /// DH-403: what the client has asked for, and what is forced.
-    pub(super) fn keep_wanted(&self, reply: &mut Reply, chosen: Vec<Chosen>) {
-        let requested = &self.request.requested;
-        let wanted = |c: &Chosen| c.force || requested.is_empty() || requested.contains(&c.code);
-        reply.options.extend(chosen.into_iter().filter(wanted).map(|c| (c.code, c.value)));
+    /// DH-403: takes what the client has asked for, and what is forced.
+    pub(super) fn collecting(&self) -> Options<'_> {
+        Options { requested: &self.request.requested, chosen: Vec::with_capacity(16) }
     }
 
     /// DH-310, from the weakest level to the strongest.
@@ -166,6 +164,9 @@ impl Case<'_> {
         self.built_in(chosen, place, boot);
         for level in levels {
             for setting in level.settings {
+                if !chosen.wants(setting.code, setting.force) {
+                    continue;
+                }
                 if let Some(value) = setting.value.wire(setting.code, fill) {
                     chosen.put(setting.code, value, setting.force, level.source, setting.at.as_deref());
                 }
@@ -286,6 +287,11 @@ pub(super) trait Keep<'s> {
     /// `at` is `file:line` of the setting, if it has one.
     fn put(&mut self, code: u8, value: Vec<u8>, force: bool, source: Source<'s>, at: Option<&'s str>);
 
+    /// False if nothing can come of a value of that option: it need not be made.
+    fn wants(&self, _code: u8, _force: bool) -> bool {
+        true
+    }
+
     /// What stands now.
     fn value(&self, code: u8) -> Option<&[u8]>;
 
@@ -293,20 +299,46 @@ pub(super) trait Keep<'s> {
     fn amend(&mut self, code: u8, value: Vec<u8>);
 }
 
-impl Keep<'_> for Vec<Chosen> {
+/// The options of one reply, and what its client asked for.
+pub(super) struct Options<'a> {
+    requested: &'a [u8],
+    chosen: Vec<Chosen>,
+}
+
+impl Options<'_> {
+    /// The client asked for it, or takes whatever comes.
+    fn asked(&self, code: u8) -> bool {
+        self.requested.is_empty() || self.requested.contains(&code)
+    }
+
+    /// What is sent.
+    pub(super) fn sent(self) -> impl Iterator<Item = (u8, Vec<u8>)> {
+        let Options { requested, chosen } = self;
+        let wanted = move |c: &Chosen| c.force || requested.is_empty() || requested.contains(&c.code);
+        chosen.into_iter().filter(wanted).map(|c| (c.code, c.value))
+    }
+}
+
+impl Keep<'_> for Options<'_> {
     fn put(&mut self, code: u8, value: Vec<u8>, force: bool, _: Source<'_>, _: Option<&str>) {
-        match self.iter_mut().find(|c| c.code == code) {
+        match self.chosen.iter_mut().find(|c| c.code == code) {
             Some(c) => (c.value, c.force) = (value, c.force || force),
-            None => self.push(Chosen { code, value, force }),
+            None => self.chosen.push(Chosen { code, value, force }),
         }
     }
 
+    /// Routes make other routes; a weaker level may have forced what a stronger one sets.
+    fn wants(&self, code: u8, force: bool) -> bool {
+        let routes = matches!(code, code::ROUTER | code::ROUTES | code::MS_ROUTES);
+        force || routes || self.asked(code) || self.value(code).is_some()
+    }
+
     fn value(&self, code: u8) -> Option<&[u8]> {
-        self.iter().find(|c| c.code == code).map(|c| c.value.as_slice())
+        self.chosen.iter().find(|c| c.code == code).map(|c| c.value.as_slice())
     }
 
     fn amend(&mut self, code: u8, value: Vec<u8>) {
-        if let Some(c) = self.iter_mut().find(|c| c.code == code) {
+        if let Some(c) = self.chosen.iter_mut().find(|c| c.code == code) {
             c.value = value;
         }
     }
