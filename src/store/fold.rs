@@ -1,164 +1,105 @@
-//! Brings the tables up behind the journal: a piece of it is reduced to the last state of each key here,
-//! and written as one transaction by [`write`].
+//! Brings the tables up behind the journal: entry by entry, in the order of their numbers, within a
+//! transaction of whoever calls. An entry that a unique index refuses goes to the quarantine table, from
+//! where every start replays it: nothing acknowledged is dropped.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use rusqlite::{Connection, Result, params};
 
-use super::entries::hex;
+use super::entries::{FORMAT, hex};
 use super::ledger::Entry;
+use super::sqlite::signed;
 use crate::domain::change::{Change, TxKey};
-use crate::domain::lease::{Cause, ClientKey, End, Lease};
+use crate::domain::lease::{Cause, ClientKey};
 
-mod write;
+/// Leases, their history, and addresses that are kept out of use.
+mod lease;
+/// What is older than its retention goes.
+mod prune;
 
-pub(super) use write::{OBJECTS, prune, write};
+pub(super) use prune::prune;
 
-type Address = (String, IpAddr);
-
-/// A piece of the journal, reduced to the last state of each key.
-#[derive(Default)]
-pub(super) struct Folding {
-    watermark: u64,
-    /// The first end of each address: it ends the row that was there before.
-    ends: BTreeMap<Address, Ended>,
-    leases: BTreeMap<(Address, String), Granted>,
-    history: BTreeMap<(Address, i64, String), Assigned>,
-    address_quarantine: BTreeMap<Address, Stored>,
-    objects: BTreeMap<(&'static str, String), Option<Stored>>,
-    tx: BTreeMap<(String, String, i64), Stored>,
-    tx_open: BTreeMap<(String, String), bool>,
-    audit: Vec<(u64, i64, [String; 4])>,
-    event: Vec<Stored>,
-}
+/// The tables that hold one object a row, by its id.
+pub(super) const OBJECTS: [&str; 6] = ["reservation", "host", "record", "device", "phone_config", "token"];
 
 /// An entry as every table holds it.
-#[derive(Clone)]
-struct Stored {
-    seq: u64,
+struct Stored<'a> {
+    seq: i64,
     at: i64,
-    text: String,
+    text: &'a str,
 }
 
-#[derive(Clone)]
-struct Ended {
-    entry: Stored,
-    reason: &'static str,
+/// Takes the next entries into the tables, in seq order, each with its change as encoded; then moves the
+/// watermark to the last of them, and lets go the journal rows that are done with.
+pub(super) fn fold<'a>(c: &Connection, entries: impl Iterator<Item = (&'a Entry, &'a str)>) -> Result<()> {
+    let mut watermark = None;
+    for (entry, text) in entries {
+        take(c, entry, text)?;
+        watermark = Some(signed(entry.seq));
+    }
+    let Some(watermark) = watermark else { return Ok(()) };
+    run(c, "UPDATE meta SET value = ? WHERE key = 'folded'", params![watermark.to_string()])?;
+    // the first condition ends the search at the watermark: behind it there may be thousands of rows
+    run(c, "DELETE FROM journal WHERE seq <= ?1 AND seq + n - 1 <= ?1", params![watermark]).map(drop)
 }
 
-struct Granted {
-    entry: Stored,
-    mac: Option<String>,
-    fqdn: Option<String>,
-    began: i64,
-    expires: i64,
-    end: Option<Stored>,
+/// Runs a statement that is kept prepared; returns how many rows it touched.
+fn run(c: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<usize> {
+    c.prepare_cached(sql)?.execute(params)
 }
 
-struct Assigned {
-    seq: u64,
-    mac: Option<String>,
-    fqdn: Option<String>,
-    hostname: Option<String>,
-    expires: i64,
-    ended: Option<(i64, &'static str)>,
+fn take(c: &Connection, entry: &Entry, text: &str) -> Result<()> {
+    let stored = Stored { seq: signed(entry.seq), at: entry.at.0, text };
+    if is_event(&entry.change) {
+        let sql = "INSERT OR REPLACE INTO event (seq, at, format, entry) VALUES (?, ?, ?, ?)";
+        run(c, sql, params![stored.seq, stored.at, FORMAT, text])?;
+    }
+    match &entry.change {
+        Change::LeaseGranted(granted) => lease::granted(c, granted, &stored),
+        Change::LeaseEnded { network, ip, end } => lease::ended(c, network, *ip, *end, &stored),
+        Change::Quarantined { network, ip, .. } => lease::quarantined(c, network, *ip, &stored),
+        Change::ReservationPut(r) => put(c, "reservation", &r.id, &stored),
+        Change::ReservationRemoved { id } => remove(c, "reservation", id),
+        Change::HostPut(h) => put(c, "host", &h.id, &stored),
+        Change::HostRemoved { id } => remove(c, "host", id),
+        Change::RecordPut(r) => put(c, "record", &r.id, &stored),
+        Change::RecordRemoved { id } => remove(c, "record", id),
+        Change::DevicePut(d) => put(c, "device", &d.id, &stored),
+        Change::DeviceRemoved { id } => remove(c, "device", id),
+        Change::ConfigPut(config) => put(c, "phone_config", &config.id, &stored),
+        Change::ConfigRemoved { id } => remove(c, "phone_config", id),
+        Change::TokenPut(t) => put(c, "token", &t.id, &stored),
+        Change::TokenRemoved { id } => remove(c, "token", id),
+        Change::TxAccepted(tx) => step(c, &tx.key, 1, &stored),
+        Change::TxReopened { key, .. } => step(c, key, 2, &stored),
+        Change::TxFinal(tx) => step(c, &tx.key, 3, &stored),
+        Change::TxCancelled { key, .. } => step(c, key, 4, &stored),
+        Change::TxEnded { key, .. } => step(c, key, 5, &stored),
+        // it is an event, and no state
+        Change::Seen { .. } => Ok(()),
+        Change::Audit { who, action, object, detail } => {
+            let sql = "INSERT OR REPLACE INTO audit (seq, at, who, action, object, detail) VALUES (?, ?, ?, ?, ?, ?)";
+            run(c, sql, params![stored.seq, stored.at, who, action, object, detail]).map(drop)
+        }
+    }
 }
 
-impl Folding {
-    /// Takes in the next entry, in seq order; `text` is its change as encoded.
-    pub fn add(&mut self, entry: &Entry, text: &str) {
-        self.watermark = entry.seq;
-        let stored = Stored { seq: entry.seq, at: entry.at.0, text: text.to_owned() };
-        if is_event(&entry.change) {
-            self.event.push(stored.clone());
-        }
-        match &entry.change {
-            Change::LeaseGranted(lease) => self.granted(lease, stored),
-            Change::LeaseEnded { network, ip, end } => self.ended((network.clone(), *ip), *end, stored),
-            Change::Quarantined { network, ip, .. } => {
-                self.address_quarantine.insert((network.clone(), *ip), stored);
-            }
-            Change::ReservationPut(r) => self.put("reservation", &r.id, stored),
-            Change::ReservationRemoved { id } => self.remove("reservation", id),
-            Change::HostPut(h) => self.put("host", &h.id, stored),
-            Change::HostRemoved { id } => self.remove("host", id),
-            Change::RecordPut(r) => self.put("record", &r.id, stored),
-            Change::RecordRemoved { id } => self.remove("record", id),
-            Change::DevicePut(d) => self.put("device", &d.id, stored),
-            Change::DeviceRemoved { id } => self.remove("device", id),
-            Change::ConfigPut(c) => self.put("phone_config", &c.id, stored),
-            Change::ConfigRemoved { id } => self.remove("phone_config", id),
-            Change::TokenPut(t) => self.put("token", &t.id, stored),
-            Change::TokenRemoved { id } => self.remove("token", id),
-            Change::TxAccepted(tx) => self.step(&tx.key, 1, stored),
-            Change::TxReopened { key, .. } => self.step(key, 2, stored),
-            Change::TxFinal(tx) => self.step(&tx.key, 3, stored),
-            Change::TxCancelled { key, .. } => self.step(key, 4, stored),
-            Change::TxEnded { key, .. } => self.step(key, 5, stored),
-            // it is an event, and no state
-            Change::Seen { .. } => {}
-            Change::Audit { who, action, object, detail } => {
-                let line = [who, action, object, detail].map(String::clone);
-                self.audit.push((stored.seq, stored.at, line));
-            }
-        }
-    }
+fn put(c: &Connection, table: &str, id: &str, stored: &Stored<'_>) -> Result<()> {
+    let sql = format!("INSERT OR REPLACE INTO {table} (id, seq, at, format, entry) VALUES (?, ?, ?, ?, ?)");
+    run(c, &sql, params![id, stored.seq, stored.at, FORMAT, stored.text]).map(drop)
+}
 
-    fn put(&mut self, table: &'static str, id: &str, stored: Stored) {
-        self.objects.insert((table, id.to_owned()), Some(stored));
-    }
+fn remove(c: &Connection, table: &str, id: &str) -> Result<()> {
+    run(c, &format!("DELETE FROM {table} WHERE id = ?"), params![id]).map(drop)
+}
 
-    fn remove(&mut self, table: &'static str, id: &str) {
-        self.objects.insert((table, id.to_owned()), None);
-    }
-
-    fn step(&mut self, key: &TxKey, step: i64, stored: Stored) {
-        let (source, txid) = tx_key(&key.source, &key.txid);
-        self.tx_open.insert((source.clone(), txid.clone()), step < 4);
-        self.tx.insert((source, txid, step), stored);
-    }
-
-    fn granted(&mut self, lease: &Lease, stored: Stored) {
-        let address = (lease.network.clone(), lease.ip);
-        let client = client_text(&lease.client);
-        self.leases.retain(|(at, who), row| at != &address || who == &client || row.end.is_none());
-        let mac = lease.mac.map(|m| m.to_string());
-        self.history.insert(
-            (address.clone(), lease.began.0, client.clone()),
-            Assigned {
-                seq: stored.seq,
-                mac: mac.clone(),
-                fqdn: lease.fqdn.clone(),
-                hostname: lease.hostname.as_ref().map(|name| String::from_utf8_lossy(name).into_owned()),
-                expires: lease.expires.0,
-                ended: None,
-            },
-        );
-        let (fqdn, began, expires) = (lease.fqdn.clone(), lease.began.0, lease.expires.0);
-        self.leases.insert((address, client), Granted { entry: stored, mac, fqdn, began, expires, end: None });
-    }
-
-    fn ended(&mut self, address: Address, end: End, stored: Stored) {
-        let reason = match end {
-            End::Released => "released",
-            End::Expired => "expired",
-            End::Revoked => "revoked",
-            End::Declined { .. } => {
-                self.address_quarantine.insert(address.clone(), stored.clone());
-                "declined"
-            }
-        };
-        for ((at, _), row) in &mut self.leases {
-            if at == &address && row.end.is_none() {
-                row.end = Some(stored.clone());
-            }
-        }
-        for ((at, ..), row) in &mut self.history {
-            if at == &address && row.ended.is_none() {
-                row.ended = Some((stored.at, reason));
-            }
-        }
-        self.ends.entry(address).or_insert(Ended { entry: stored, reason });
-    }
+fn step(c: &Connection, key: &TxKey, step: i64, stored: &Stored<'_>) -> Result<()> {
+    let (source, txid) = tx_key(&key.source, &key.txid);
+    let sql = "INSERT OR REPLACE INTO tx (source, txid, step, seq, at, format, entry) VALUES (?, ?, ?, ?, ?, ?, ?)";
+    run(c, sql, params![source, txid, step, stored.seq, stored.at, FORMAT, stored.text])?;
+    let sql = match step {
+        1..4 => "INSERT OR IGNORE INTO tx_open (source, txid) VALUES (?, ?)",
+        _ => "DELETE FROM tx_open WHERE source = ? AND txid = ?",
+    };
+    run(c, sql, params![source, txid]).map(drop)
 }
 
 /// How the key of a transaction is stored: txids are compared with ASCII case ignored.

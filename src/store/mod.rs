@@ -1,5 +1,7 @@
 //! The journal and its tables. Owns every byte on disk; refuses to know protocols or services.
 
+/// The writing connection on its thread.
+mod disk;
 /// How a change is written down: versioned JSON, frozen once released.
 pub mod entries;
 /// Bringing the tables up behind the journal.

@@ -7,10 +7,13 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::Connection;
+use rusqlite::types::Value;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, QueryBuilder, SqlSafeStr, Sqlite, SqliteConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr};
 
+use super::disk::Disk;
 use super::history::SqliteHistory;
 use super::ledger::Recovered;
 use super::load;
@@ -55,14 +58,17 @@ pub enum OpenError {
     #[error("the database cannot be migrated: {0}")]
     Migrate(#[from] MigrateError),
     #[error("the database cannot be read: {0}")]
-    Sql(sqlx::Error),
+    Sql(rusqlite::Error),
+    #[error("the database cannot be opened for migrations or history: {0}")]
+    Pool(#[from] sqlx::Error),
 }
 
-impl From<sqlx::Error> for OpenError {
-    fn from(error: sqlx::Error) -> OpenError {
-        let code = error.as_database_error().and_then(|e| e.code()).and_then(|code| code.parse::<u32>().ok());
-        match code.map(|code| code & 0xff) {
-            Some(11 | 26) => OpenError::Damaged(error.to_string()), // CORRUPT, NOTADB
+impl From<rusqlite::Error> for OpenError {
+    fn from(error: rusqlite::Error) -> OpenError {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                OpenError::Damaged(error.to_string())
+            }
             _ => OpenError::Sql(error),
         }
     }
@@ -84,15 +90,15 @@ pub async fn open(dir: &Path, node: &str) -> Result<Opened, OpenError> {
     let lock = lock(dir)?;
     let path = dir.join(DATABASE);
     let new = find(dir, &path)?;
-    let mut connection = connect(&path).await?;
-    check_settings(&mut connection).await?;
-    migrate(&mut connection).await?;
-    let (recovered, tail) = load::load(&mut connection).await?;
+    let connection = connect(&path)?;
+    check_settings(&connection)?;
+    migrate(&connection, &path).await?;
+    let (recovered, tail) = load::load(&connection)?;
     if new {
         mark(dir).map_err(io_error)?;
     }
     let history = SqliteHistory::open(&path, tail.transactions()).await?;
-    let port = SqlitePort::new(connection, node.to_owned(), tail, Some(lock));
+    let port = SqlitePort::new(Disk::new(connection, node.to_owned(), tail, Some(lock))).map_err(io_error)?;
     Ok(Opened { port, recovered, history })
 }
 
@@ -155,25 +161,24 @@ fn mark(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-async fn connect(path: &Path) -> Result<SqliteConnection, OpenError> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(5))
-        .pragma("trusted_schema", "OFF")
-        .pragma("cell_size_check", "ON")
-        .pragma("mmap_size", "0")
-        .pragma("wal_autocheckpoint", "0")
-        .disable_statement_logging();
-    Ok(options.connect().await?)
+/// Everything that a connection must be told, in SQL.
+const SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+    PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA wal_autocheckpoint = 0;";
+
+/// Statements that are kept prepared: all of the fold's, and those of the journal.
+const STATEMENTS: usize = 64;
+
+fn connect(path: &Path) -> Result<Connection, OpenError> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.execute_batch(SETTINGS)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
 }
 
 /// RL-102: read back, or refuse to run.
-async fn check_settings(c: &mut SqliteConnection) -> Result<(), OpenError> {
-    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut *c).await?;
+fn check_settings(c: &Connection) -> Result<(), OpenError> {
+    let version: String = c.query_row("SELECT sqlite_version()", [], |row| row.get(0))?;
     if parse_version(&version) < OLDEST_SQLITE {
         return Err(OpenError::OldSqlite(version));
     }
@@ -187,12 +192,10 @@ async fn check_settings(c: &mut SqliteConnection) -> Result<(), OpenError> {
         ("busy_timeout", "5000"),
         ("wal_autocheckpoint", "0"),
     ] {
-        let mut sql = QueryBuilder::<Sqlite>::new("SELECT CAST(");
-        sql.push(setting).push(" AS TEXT) FROM pragma_").push(setting);
-        let found: String = match setting {
-            // these return no table-valued function
-            "busy_timeout" | "wal_autocheckpoint" | "mmap_size" => pragma_number(c, setting).await?.to_string(),
-            _ => sql.build_query_scalar().fetch_one(&mut *c).await?,
+        let found = match c.pragma_query_value(None, setting, |row| row.get(0))? {
+            Value::Text(text) => text,
+            Value::Integer(number) => number.to_string(),
+            other => format!("{other:?}"),
         };
         if found != wanted {
             return Err(OpenError::Setting { setting, found });
@@ -201,25 +204,16 @@ async fn check_settings(c: &mut SqliteConnection) -> Result<(), OpenError> {
     Ok(())
 }
 
-async fn pragma_number(c: &mut SqliteConnection, setting: &str) -> Result<i64, sqlx::Error> {
-    let mut sql = QueryBuilder::<Sqlite>::new("PRAGMA ");
-    sql.push(setting).build_query_scalar().fetch_one(c).await
-}
-
 fn parse_version(text: &str) -> (u32, u32, u32) {
     let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
     let mut next = || parts.next().unwrap_or(0);
     (next(), next(), next())
 }
 
-async fn migrate(c: &mut SqliteConnection) -> Result<(), OpenError> {
+async fn migrate(c: &Connection, path: &Path) -> Result<(), OpenError> {
     let known = MIGRATIONS[MIGRATIONS.len() - 1].0;
-    let migrated: bool = sqlx::query_scalar("SELECT count(*) > 0 FROM sqlite_schema WHERE name = '_sqlx_migrations'")
-        .fetch_one(&mut *c)
-        .await?;
-    if migrated {
-        let found: Option<i64> =
-            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut *c).await?;
+    if c.table_exists(None, "_sqlx_migrations")? {
+        let found: Option<i64> = c.query_row("SELECT max(version) FROM _sqlx_migrations", [], |row| row.get(0))?;
         if let Some(found) = found.filter(|found| *found > known) {
             return Err(OpenError::NewerSchema { found, known });
         }
@@ -227,8 +221,15 @@ async fn migrate(c: &mut SqliteConnection) -> Result<(), OpenError> {
     let migrations = MIGRATIONS.map(|(version, name, sql)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
-    Migrator::with_migrations(migrations.to_vec()).run(c).await?;
-    Ok(())
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(Duration::from_secs(5))
+        .pragma("synchronous", "FULL")
+        .pragma("wal_autocheckpoint", "0")
+        .disable_statement_logging();
+    let mut second = options.connect().await?;
+    Migrator::with_migrations(migrations.to_vec()).run(&mut second).await?;
+    Ok(second.close().await?)
 }
 
 #[cfg(test)]

@@ -81,9 +81,9 @@ async fn a_journal_row_with_a_wrong_checksum_or_a_gap_is_a_damaged_database() {
     ] {
         let dir = tempfile::tempdir().expect("a directory");
         with_entries(dir.path(), 3).await;
-        let mut c = connect(&dir.path().join(DATABASE)).await.expect("connected");
-        sqlx::query(damage).execute(&mut c).await.expect("damaged");
-        sqlx::Connection::close(c).await.expect("closed");
+        let c = connect(&dir.path().join(DATABASE)).expect("connected");
+        c.execute_batch(damage).expect("damaged");
+        c.close().expect("closed");
         let error = error(dir.path()).await.to_string();
         assert!(error.contains(says), "{damage}: {error}");
     }
@@ -94,10 +94,10 @@ async fn a_journal_row_with_a_wrong_checksum_or_a_gap_is_a_damaged_database() {
 async fn a_damaged_row_of_a_table_is_a_finding() {
     let dir = tempfile::tempdir().expect("a directory");
     with_entries(dir.path(), 3).await;
-    let mut c = connect(&dir.path().join(DATABASE)).await.expect("connected");
+    let c = connect(&dir.path().join(DATABASE)).expect("connected");
     let row = "INSERT INTO host VALUES ('a', 0, 0, 1, '{\"host_put\":{}}')";
-    sqlx::query(row).execute(&mut c).await.expect("damaged");
-    sqlx::Connection::close(c).await.expect("closed");
+    c.execute_batch(row).expect("damaged");
+    c.close().expect("closed");
     let mut opened = open(dir.path(), "test").await.expect("opens");
     assert_eq!(opened.recovered.head, 3);
     assert!(opened.recovered.findings[0].contains("table host"), "{:?}", opened.recovered.findings);
@@ -108,10 +108,10 @@ async fn a_damaged_row_of_a_table_is_a_finding() {
 async fn a_newer_schema_is_refused_in_words() {
     let dir = tempfile::tempdir().expect("a directory");
     with_entries(dir.path(), 1).await;
-    let mut c = connect(&dir.path().join(DATABASE)).await.expect("connected");
+    let c = connect(&dir.path().join(DATABASE)).expect("connected");
     let newer = "INSERT INTO _sqlx_migrations VALUES (99, 'later', CURRENT_TIMESTAMP, 1, x'00', 0)";
-    sqlx::query(newer).execute(&mut c).await.expect("migrated");
-    sqlx::Connection::close(c).await.expect("closed");
+    c.execute_batch(newer).expect("migrated");
+    c.close().expect("closed");
     let error = error(dir.path()).await;
     assert!(matches!(error, OpenError::NewerSchema { found: 99, .. }), "{error:?}");
 }
@@ -129,8 +129,8 @@ async fn a_second_daemon_is_refused() {
 #[tokio::test]
 async fn a_setting_that_does_not_hold_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut c = connect(&dir.path().join(DATABASE)).await.expect("connected");
-    check_settings(&mut c).await.expect("as set");
+    let c = connect(&dir.path().join(DATABASE)).expect("connected");
+    check_settings(&c).expect("as set");
     for (pragma, setting) in [
         ("PRAGMA synchronous = NORMAL", "synchronous"),
         ("PRAGMA foreign_keys = OFF", "foreign_keys"),
@@ -142,9 +142,9 @@ async fn a_setting_that_does_not_hold_is_refused() {
         ("PRAGMA journal_mode = DELETE", "journal_mode"),
     ] {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut c = connect(&dir.path().join(DATABASE)).await.expect("connected");
-        sqlx::query(pragma).execute(&mut c).await.expect("set");
-        let checked = check_settings(&mut c).await;
+        let c = connect(&dir.path().join(DATABASE)).expect("connected");
+        c.execute_batch(pragma).expect("set");
+        let checked = check_settings(&c);
         assert!(matches!(checked, Err(OpenError::Setting { setting: s, .. }) if s == setting), "{pragma}: {checked:?}");
     }
 }

@@ -101,9 +101,14 @@ async fn after_a_kill(dir: &Path) -> Recovered {
     recovered
 }
 
-async fn law(batches: &[Vec<Change>]) {
+async fn law(batches: &[Vec<Change>], at_ease: usize) {
     let dir = tempfile::tempdir().expect("a directory");
     let Opened { mut port, recovered, .. } = open::open(dir.path(), "test").await.expect("opens");
+    let ease = move |disk: &mut Disk| {
+        disk.at_ease = at_ease;
+        Ok(())
+    };
+    port.ask(ease).await.expect("set");
     assert_eq!((recovered.head, recovered.entries.len()), (0, 0));
     let mut live: Vec<Entry> = Vec::new();
     for (i, changes) in batches.iter().enumerate() {
@@ -111,7 +116,7 @@ async fn law(batches: &[Vec<Change>]) {
         live.extend_from_slice(&batch.entries);
         port.append(batch).await.expect("appended");
         if i % 3 != 1 {
-            port.fold_some().await.expect("folded");
+            port.ask(Disk::fold_some).await.expect("folded");
         }
         let recovered = after_a_kill(dir.path()).await;
         assert_eq!(recovered.head, live.len() as u64);
@@ -131,8 +136,8 @@ fn tables_and_tail_make_the_views_that_were_live() {
     let mut runner = TestRunner::new(Config { cases: CASES, max_shrink_iters: 200, ..Config::default() });
     let any = prop_oneof![vec(vec(change(), 1..12), 1..6), vec(vec(lease_change(), 1..20), 1..6)];
     runner
-        .run(&any, |batches| {
-            runtime.block_on(law(&batches));
+        .run(&(any, prop_oneof![Just(TAIL_AT_EASE), 0usize..9]), |(batches, at_ease)| {
+            runtime.block_on(law(&batches, at_ease));
             Ok(())
         })
         .expect("the law holds");
@@ -168,6 +173,11 @@ fn ended(last: u8, end: End) -> Change {
     Change::LeaseEnded { network: "voice".into(), ip: [10, 77, 0, last].into(), end }
 }
 
+/// One value of the database, as the writing connection sees it.
+async fn read<T: rusqlite::types::FromSql + Send + 'static>(port: &SqlitePort, sql: &'static str) -> T {
+    port.ask(move |disk| disk.connection.query_row(sql, [], |row| row.get(0)).map_err(port_error)).await.expect("read")
+}
+
 async fn fold_all(port: &mut SqlitePort) {
     while port.fold().await.expect("folded") {}
 }
@@ -185,13 +195,9 @@ async fn an_entry_that_the_index_refuses_goes_to_quarantine_and_is_replayed() {
     fold_all(&mut port).await;
     port.append(batch_of(2, &[lease(2, 100, 0), lease(3, 101, 0)])).await.expect("appended");
     fold_all(&mut port).await;
-    let refused: Vec<i64> =
-        sqlx::query_scalar("SELECT seq FROM quarantine").fetch_all(&mut port.connection).await.expect("read");
-    assert_eq!(refused, [2]);
-    let active: i64 = sqlx::query_scalar("SELECT count(*) FROM lease WHERE active")
-        .fetch_one(&mut port.connection)
-        .await
-        .expect("read");
+    let refused: String = read(&port, "SELECT group_concat(seq) FROM quarantine").await;
+    assert_eq!(refused, "2");
+    let active: i64 = read(&port, "SELECT count(*) FROM lease WHERE active").await;
     assert_eq!(active, 2, "the first owner and the lease of the other address");
     let seqs: Vec<u64> = after_a_kill(dir.path()).await.entries.iter().map(|e| e.seq).collect();
     assert_eq!(seqs, [1, 2, 3]);
@@ -222,8 +228,7 @@ async fn a_journal_row_goes_once_it_is_folded_and_what_must_outlive_it_stays() {
     check(false).await;
     fold_all(&mut port).await;
     check(true).await;
-    let left: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM journal").fetch_one(&mut port.connection).await.expect("read");
+    let left: i64 = read(&port, "SELECT count(*) FROM journal").await;
     assert_eq!((left, port.unfolded()), (0, 0));
     let line = history.audit(None, 10).await.expect("read").remove(0);
     assert_eq!((line.seq, line.who.as_str(), line.detail.as_str()), (3, "a", "d"));
@@ -265,22 +270,44 @@ async fn folding_is_forced_beyond_the_bound_of_the_tail() {
     port.close().await.expect("closed");
 }
 
+/// A long tail does not grow: what comes in takes as much along into the tables.
+#[tokio::test]
+async fn an_append_folds_as_much_as_it_brings_once_the_tail_is_long() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let Opened { mut port, .. } = fresh(dir.path()).await;
+    let many = |from: usize, n: usize| -> Vec<Change> {
+        (from..from + n).map(|n| Change::HostRemoved { id: n.to_string() }).collect()
+    };
+    port.append(batch_of(1, &many(0, TAIL_AT_EASE))).await.expect("appended");
+    assert_eq!(port.unfolded(), TAIL_AT_EASE);
+    let mut head = TAIL_AT_EASE;
+    for n in [8, 8, 8, 1] {
+        port.append(batch_of(head as u64 + 1, &many(head, n))).await.expect("appended");
+        head += n;
+        assert!(port.unfolded() <= TAIL_AT_EASE + 8, "{}", port.unfolded());
+    }
+    let folded: String = read(&port, "SELECT value FROM meta WHERE key = 'folded'").await;
+    assert_eq!(folded.parse::<usize>().expect("a number"), head - port.unfolded());
+    let recovered = after_a_kill(dir.path()).await;
+    assert_eq!((recovered.head, recovered.entries.len()), (head as u64, port.unfolded()));
+    port.close().await.expect("closed");
+}
+
 /// RL-104.
 #[tokio::test]
 async fn a_busy_database_is_a_refusal_and_a_broken_one_is_fatal() {
     let dir = tempfile::tempdir().expect("a directory");
     let Opened { mut port, .. } = fresh(dir.path()).await;
-    sqlx::query("PRAGMA busy_timeout = 50").execute(&mut port.connection).await.expect("set");
-    let mut other =
-        SqliteConnection::connect(&format!("sqlite://{}/lanlord.db", dir.path().display())).await.expect("connected");
-    sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.expect("locked");
+    let _: i64 = read(&port, "PRAGMA busy_timeout = 50").await;
+    let other = rusqlite::Connection::open(dir.path().join("lanlord.db")).expect("connected");
+    other.execute_batch("BEGIN EXCLUSIVE").expect("locked");
     let refused = port.append(batch_of(1, &[lease(1, 100, 0)])).await;
     assert!(matches!(refused, Err(PortError::Refused(_))), "{refused:?}");
-    sqlx::query("ROLLBACK").execute(&mut other).await.expect("unlocked");
+    other.execute_batch("ROLLBACK").expect("unlocked");
     port.append(batch_of(1, &[lease(1, 100, 0)])).await.expect("the next batch tries again");
     assert_eq!(port.unfolded(), 1);
     for (code, is_fatal) in [("DROP TABLE lease", true), ("DROP TABLE journal", true)] {
-        sqlx::query(code).execute(&mut other).await.expect("dropped");
+        other.execute_batch(code).expect("dropped");
         let folded = port.fold().await;
         assert_eq!(matches!(folded, Err(PortError::Fatal(_))), is_fatal, "{code}: {folded:?}");
     }
@@ -356,7 +383,7 @@ async fn a_transaction_is_found_before_while_and_after_it_is_folded_and_after_a_
         assert!(seqs(history, "c").await.is_empty(), "{when}");
     };
     check(&history, "before it is folded").await;
-    port.fold_some().await.expect("folded");
+    port.ask(Disk::fold_some).await.expect("folded");
     assert_eq!(port.unfolded(), 1);
     check(&history, "while it is folded").await;
     history.close().await;
