@@ -45,6 +45,7 @@ const LAYERS: &[Layer] = &[
         modules: &["domain"],
         crates: Some(&[
             "dhcproto",
+            "foldhash",
             "hickory_proto",
             "regex",
             "minijinja",

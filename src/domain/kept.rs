@@ -1,12 +1,13 @@
 //! A lease as it is remembered: what many have in common is there once, the rest is one allocation of about
 //! a hundred octets. A million of them must fit (DH-904); read back, it is the [`Lease`] that it was.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::hash::Seed;
 use super::lease::{Cause, ClientKey, IaKind, Lease};
 use super::net::Mac;
 use super::time::Wall;
@@ -54,13 +55,13 @@ const WAYS: usize = 4;
 /// Kinds that were seen lately. A kind that has been pushed out by stranger ones is only there twice.
 #[derive(Debug, Clone)]
 pub struct Commons {
-    hasher: RandomState,
+    hasher: Seed,
     sets: Vec<[Option<Arc<Common>>; WAYS]>,
 }
 
 impl Default for Commons {
     fn default() -> Commons {
-        Commons { hasher: RandomState::new(), sets: vec![Default::default(); SETS] }
+        Commons { hasher: Seed::default(), sets: vec![Default::default(); SETS] }
     }
 }
 

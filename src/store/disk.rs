@@ -11,9 +11,7 @@ use rusqlite::{Connection, params};
 use super::entries::{self, FORMAT};
 use super::fold;
 use super::ledger::{Batch, Entry, PortError};
-use super::sqlite::{
-    Checkpoints, FOLD_ENTRIES, HISTORY_DAYS, Length, TAIL_AT_EASE, crc, port_error, signed,
-};
+use super::sqlite::{Checkpoints, FOLD_ENTRIES, HISTORY_DAYS, Length, TAIL_AT_EASE, crc, port_error, signed};
 use super::unfolded::Unfolded;
 
 const PAGE: usize = 4096;
@@ -149,11 +147,7 @@ impl Disk {
 
     /// Folds the oldest entries and does something else in the same transaction. False if the disk refused:
     /// then nothing has happened.
-    fn together(
-        &mut self,
-        count: usize,
-        also: impl FnOnce(&Disk) -> rusqlite::Result<()>,
-    ) -> Result<bool, PortError> {
+    fn together(&mut self, count: usize, also: impl FnOnce(&Disk) -> rusqlite::Result<()>) -> Result<bool, PortError> {
         let c = &self.connection;
         let run = |sql: &str| c.prepare_cached(sql)?.execute([]).map(drop);
         let all = || {

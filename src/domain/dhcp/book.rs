@@ -11,6 +11,7 @@ use super::allocate::Free;
 use super::policy::{Place, Policy, Pool};
 use super::reserve::{Reservations, Traits};
 use crate::domain::change::Change;
+use crate::domain::hash::Table;
 use crate::domain::kept::{Commons, Kept};
 use crate::domain::lease::{ClientKey, End, Lease};
 use crate::domain::net::Mac;
@@ -113,8 +114,8 @@ struct Client {
 struct Net {
     name: Arc<str>,
     free: Vec<Free>,
-    cells: HashMap<Ipv4Addr, Cell>,
-    clients: HashMap<Print, Client>,
+    cells: Table<Ipv4Addr, Cell>,
+    clients: Table<Print, Client>,
 }
 
 /// Counts of one subnet, for metrics and findings.
@@ -133,7 +134,7 @@ pub struct Usage {
 pub struct Book {
     policy: Arc<Policy>,
     nets: Vec<Net>,
-    names: HashMap<String, usize>,
+    names: Table<String, usize>,
     reservations: Reservations,
     own: HashSet<Ipv4Addr>,
     prints: Prints,
@@ -143,7 +144,7 @@ pub struct Book {
     offers: VecDeque<(Mono, usize, Ipv4Addr)>,
     held: Vec<(usize, Ipv4Addr)>,
     declines: HashMap<ClientKey, (Mono, u8)>,
-    macs: HashMap<Mac, Vec<(usize, Ipv4Addr)>>,
+    macs: Table<Mac, Vec<(usize, Ipv4Addr)>>,
 }
 
 impl Book {

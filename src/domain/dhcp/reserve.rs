@@ -1,13 +1,13 @@
 //! Reservations by what selects them and by address. Owns the index over those of the configuration, the
 //! ledger and the hosts; refuses none of them: conflicts are judged where objects are made.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::classes::{Expression, Membership};
 use super::options;
 use super::policy::Policy;
+use crate::domain::hash::Table;
 use crate::domain::host::{CustomOption, Host};
 use crate::domain::lease::{Origin, Reservation, ReservationKey};
 use crate::domain::net::Mac;
@@ -67,15 +67,15 @@ impl<'a> Traits<'a> {
 /// All reservations that are in force.
 #[derive(Debug, Clone, Default)]
 pub struct Reservations {
-    by_id: HashMap<String, Arc<Reservation>>,
-    by_key: HashMap<ReservationKey, Vec<Arc<Reservation>>>,
-    by_ip: HashMap<Ipv4Addr, Vec<Arc<Reservation>>>,
+    by_id: Table<String, Arc<Reservation>>,
+    by_key: Table<ReservationKey, Vec<Arc<Reservation>>>,
+    by_ip: Table<Ipv4Addr, Vec<Arc<Reservation>>>,
     /// IPv6 addresses, and delegated prefixes by their first address.
-    by_ip6: HashMap<Ipv6Addr, Vec<Arc<Reservation>>>,
+    by_ip6: Table<Ipv6Addr, Vec<Arc<Reservation>>>,
     /// Those that an expression selects, in the order that they came in.
     tested: Vec<(Expression, Arc<Reservation>)>,
     /// Ids of the reservations that a host stands for.
-    hosts: HashMap<String, Vec<String>>,
+    hosts: Table<String, Vec<String>>,
 }
 
 impl Reservations {
@@ -140,6 +140,9 @@ impl Reservations {
     /// The reservation of a client on a network: by MAC, client identifier, DUID, circuit,
     /// remote identifier, in this order.
     pub fn find(&self, policy: &Policy, network: usize, client: Traits<'_>) -> Option<&Arc<Reservation>> {
+        if self.by_key.is_empty() {
+            return None;
+        }
         let found = client.keys().filter_map(|key| self.by_key.get(&key));
         // one with an address on this link before one that only names or sets options
         let mut fitting = found.flatten().filter(|r| applies(policy, network, r));
@@ -204,7 +207,7 @@ fn all6(reservation: &Reservation) -> impl Iterator<Item = Ipv6Addr> + '_ {
     single.into_iter().chain(reservation.ip6.iter().copied()).chain(reservation.prefix6.iter().map(|p| p.network()))
 }
 
-fn drop_from<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Vec<Arc<Reservation>>>, key: &K, id: &str) {
+fn drop_from<K: std::hash::Hash + Eq>(map: &mut Table<K, Vec<Arc<Reservation>>>, key: &K, id: &str) {
     if let Some(list) = map.get_mut(key) {
         list.retain(|r| r.id != id);
         if list.is_empty() {

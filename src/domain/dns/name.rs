@@ -34,6 +34,19 @@ pub enum BadName {
     Wire,
 }
 
+const ARPA: &[u8] = b"\x04arpa\0";
+const IN_ADDR_ARPA: &[u8] = b"\x07in-addr\x04arpa\0";
+const IP6_ARPA: &[u8] = b"\x03ip6\x04arpa\0";
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// A label of the digits of a number.
+fn push_decimal(wire: &mut Vec<u8>, number: u8) {
+    let digits = [number / 100, number / 10 % 10, number % 10].map(|digit| b'0' + digit);
+    let skip = usize::from(number < 100) + usize::from(number < 10);
+    wire.push((3 - skip) as u8);
+    wire.extend_from_slice(&digits[skip..]);
+}
+
 impl Name {
     /// The root.
     pub fn root() -> Name {
@@ -85,26 +98,30 @@ impl Name {
 
     /// The reverse name of the first `bits` of an address, rounded down to octets (v4) or nibbles (v6).
     pub fn reverse_of(ip: IpAddr, bits: u8) -> Name {
-        use fmt::Write as _;
-        let mut text = String::with_capacity(74);
+        let mut wire = Vec::with_capacity(74);
         match ip {
             IpAddr::V4(v4) => {
                 let keep = usize::from(bits.min(32) / 8);
-                v4.octets()[..keep].iter().rev().for_each(|o| write!(text, "{o}.").expect("a string takes it"));
-                text.push_str("in-addr.arpa");
+                v4.octets()[..keep].iter().rev().for_each(|octet| push_decimal(&mut wire, *octet));
+                wire.extend_from_slice(IN_ADDR_ARPA);
             }
             IpAddr::V6(v6) => {
-                let nibbles = v6.octets().into_iter().flat_map(|o| [o >> 4, o & 15]);
-                let kept: Vec<u8> = nibbles.take(usize::from(bits.min(128) / 4)).collect();
-                kept.iter().rev().for_each(|n| write!(text, "{n:x}.").expect("a string takes it"));
-                text.push_str("ip6.arpa");
+                let octets = v6.octets();
+                let nibble = |i: usize| if i.is_multiple_of(2) { octets[i / 2] >> 4 } else { octets[i / 2] & 15 };
+                let kept = 0..usize::from(bits.min(128) / 4);
+                kept.rev().for_each(|i| wire.extend_from_slice(&[1, HEX_DIGITS[usize::from(nibble(i))]]));
+                wire.extend_from_slice(IP6_ARPA);
             }
         }
-        Name::parse(&text).expect("digits and dots within the limits")
+        Name(wire.into())
     }
 
     /// The address whose reverse name this is.
     pub fn reversed(&self) -> Option<IpAddr> {
+        // nearly every name is none
+        if !self.0.ends_with(ARPA) {
+            return None;
+        }
         let text = self.to_string();
         if let Some(octets) = text.strip_suffix(".in-addr.arpa") {
             let parts: Option<Vec<u8>> = octets.split('.').rev().map(|o| o.parse().ok()).collect();

@@ -96,10 +96,24 @@ impl Wild {
     }
 }
 
-/// The hash of one whole name.
+/// The hash of one whole name, as [`Path`] has it.
 pub fn hash(seed: u64, name: &[u8]) -> u64 {
-    let path = Path::new(seed, name);
-    path.hash(path.depth())
+    let mut starts = [0_u8; MAX_LABELS];
+    let (mut count, mut at) = (0, 0);
+    while let Some(&len @ 1..=63) = name.get(at)
+        && count < MAX_LABELS
+    {
+        starts[count] = at as u8; // a wire name is at most 255 octets
+        count += 1;
+        at += 1 + usize::from(len);
+    }
+    let mut hash = fold(seed ^ K1, K0);
+    for start in starts[..count].iter().rev() {
+        let start = usize::from(*start);
+        hash = below(hash, &name[start..at]);
+        at = start;
+    }
+    hash
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! There is no task per packet: one releaser waits for the commits in the order in which they were queued.
 //! A client, and an address, has at most one change in flight, so a failed commit rolls back by itself.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV6};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -22,6 +22,7 @@ use crate::domain::dhcp::v6::book::{Book6, Ticket6};
 use crate::domain::dhcp::v6::wire::Kind as Kind6;
 use crate::domain::dhcp::wire::{Kind, Packet, encode};
 use crate::domain::dns::naming::Names;
+use crate::domain::hash::Table;
 use crate::domain::lease::{ClientKey, Lease};
 use crate::domain::net::Mac;
 use crate::store::ledger::QUEUE;
@@ -120,7 +121,7 @@ struct Core {
     book: Book,
     book6: Book6,
     /// By network and client: what is being committed for it.
-    in_flight: HashMap<Client, InFlight>,
+    in_flight: Table<Client, InFlight>,
     journal: journal::Journal,
     probing: probing::Probing,
     trail: trail::Trail,
@@ -221,7 +222,7 @@ impl Leasing {
         let core = Core {
             book: Book::new(policy.clone()),
             book6: Book6::new(policy),
-            in_flight: HashMap::new(),
+            in_flight: Table::default(),
             journal: journal::Journal::default(),
             probing: probing::Probing::default(),
             trail: trail::Trail::default(),

@@ -9,6 +9,7 @@ use crate::domain::change::Record;
 use crate::domain::dns::naming::Rank;
 use crate::domain::dns::rrset::RrSet;
 use crate::domain::few::Few;
+use crate::domain::hash::Table;
 use crate::domain::host::Host;
 use crate::domain::lease::{ClientKey, Origin, Reservation, ReservationKey};
 use crate::domain::net::Mac;
@@ -87,16 +88,16 @@ enum Claimant {
 /// All facts and the claims that follow from them.
 #[derive(Debug, Default)]
 pub struct Claims {
-    leases: HashMap<IpAddr, Few<LeaseFact>>,
-    leases_of: HashMap<Mac, Few<IpAddr>>,
+    leases: Table<IpAddr, Few<LeaseFact>>,
+    leases_of: Table<Mac, Few<IpAddr>>,
     hosts: HashMap<Arc<str>, Host>,
-    hosts_of: HashMap<Mac, BTreeSet<Arc<str>>>,
+    hosts_of: Table<Mac, BTreeSet<Arc<str>>>,
     reservations: HashMap<Arc<str>, Reservation>,
-    reservations_of: HashMap<ReservationKey, BTreeSet<Arc<str>>>,
-    by_name: HashMap<Arc<str>, Few<Claimant>>,
+    reservations_of: Table<ReservationKey, BTreeSet<Arc<str>>>,
+    by_name: Table<Arc<str>, Few<Claimant>>,
     /// Names that a source other than a lease claims.
     by_source: HashMap<Source, Vec<Arc<str>>>,
-    networks: HashMap<String, Arc<str>>,
+    networks: Table<String, Arc<str>>,
     /// Names whose claims changed since they were last taken.
     touched: BTreeSet<Arc<str>>,
 }

@@ -2,7 +2,7 @@
 //! that DNS answers from and the decision which name a lease gets. Refuses to write a zone file, and to
 //! know a packet.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -27,6 +27,7 @@ use crate::domain::dns::rdata;
 use crate::domain::dns::rrset::{MAX_SET, RrSet, rtype};
 use crate::domain::dns::zone::{Kind, State};
 use crate::domain::dns::zonefile::{self, Parsed, Problem};
+use crate::domain::hash::Table;
 use crate::domain::lease::{Party, Reservation};
 use crate::domain::time::Wall;
 use crate::store::ledger::{Entry, View};
@@ -69,7 +70,7 @@ impl Book {
 #[derive(Default)]
 struct Pending {
     /// With the number of the choice.
-    holders: HashMap<Arc<str>, (u64, Party)>,
+    holders: Table<Arc<str>, (u64, Party)>,
     /// By number; those that have left `holders` are passed over.
     order: VecDeque<(u64, Arc<str>)>,
     next: u64,

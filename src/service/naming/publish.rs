@@ -1,6 +1,6 @@
 //! From settled claims to records in zones: forward and reverse in one snapshot (DN-114, I8).
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -12,14 +12,15 @@ use crate::domain::dns::path::Path;
 use crate::domain::dns::rrset::{RrSet, rtype};
 use crate::domain::dns::zone::{Kind, State, Zone, next_serial};
 use crate::domain::few::Few;
+use crate::domain::hash::Table;
 
 /// What the dynamic layers of all zones hold, and why.
 #[derive(Debug, Default)]
 pub struct Published {
     /// Addresses that a name serves and that have their PTR.
-    forward: HashMap<Arc<str>, (Few<IpAddr>, u32)>,
+    forward: Table<Arc<str>, (Few<IpAddr>, u32)>,
     /// Names whose address this is, with the TTL.
-    reverse: HashMap<IpAddr, Few<(Arc<str>, u32)>>,
+    reverse: Table<IpAddr, Few<(Arc<str>, u32)>>,
     /// Zones made for a single name that is in no zone of ours.
     lone: HashSet<Name>,
 }

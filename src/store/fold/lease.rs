@@ -54,7 +54,17 @@ impl Row<'_> {
                    WHERE network = ? AND ip = ? AND client = ? AND active = 1 AND mac IS ?";
         let (began, expires) = (lease.began.0, lease.expires.0);
         let new = params![
-            lease.fqdn, began, expires, stored.seq, stored.at, FORMAT, stored.text, lease.network, ip, client, mac
+            lease.fqdn,
+            began,
+            expires,
+            stored.seq,
+            stored.at,
+            FORMAT,
+            stored.text,
+            lease.network,
+            ip,
+            client,
+            mac
         ];
         Ok(run(c, sql, new)? == 1)
     }
@@ -71,7 +81,17 @@ impl Row<'_> {
                    format = excluded.format, entry = excluded.entry";
         let (began, expires) = (lease.began.0, lease.expires.0);
         let new = params![
-            lease.network, ip, client, mac, lease.fqdn, began, expires, stored.seq, stored.at, FORMAT, stored.text
+            lease.network,
+            ip,
+            client,
+            mac,
+            lease.fqdn,
+            began,
+            expires,
+            stored.seq,
+            stored.at,
+            FORMAT,
+            stored.text
         ];
         run(c, sql, new).map(drop)
     }
@@ -86,8 +106,7 @@ impl Row<'_> {
         let sql = "UPDATE lease_history SET fqdn = ?, hostname = ?, expires = ?, seq = ? WHERE network = ? AND ip = ? \
                    AND began = ? AND client = ? AND ended IS NULL AND mac IS ?";
         let (began, expires) = (lease.began.0, lease.expires.0);
-        let new =
-            params![lease.fqdn, self.hostname(), expires, stored.seq, lease.network, ip, began, client, mac];
+        let new = params![lease.fqdn, self.hostname(), expires, stored.seq, lease.network, ip, began, client, mac];
         Ok(run(c, sql, new)? == 1)
     }
 
@@ -99,8 +118,7 @@ impl Row<'_> {
                    hostname = excluded.hostname, expires = excluded.expires, ended = NULL, reason = NULL, \
                    seq = excluded.seq";
         let (began, expires) = (lease.began.0, lease.expires.0);
-        let new =
-            params![lease.network, ip, began, client, mac, lease.fqdn, self.hostname(), expires, stored.seq];
+        let new = params![lease.network, ip, began, client, mac, lease.fqdn, self.hostname(), expires, stored.seq];
         run(c, sql, new).map(drop)
     }
 }

@@ -1,9 +1,9 @@
 //! From a packet's interface, relay or address to its place, in constant time (DH-311).
 
-use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 use super::Network;
+use crate::domain::hash::Table;
 
 /// Index of a network in [`Policy::networks`](super::Policy::networks) and of a subnet within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,11 +15,11 @@ pub struct Place {
 /// Packets to places in constant time, whatever the number of subnets (DH-311).
 #[derive(Debug, Clone, Default)]
 pub(super) struct Index {
-    pub(super) interfaces: HashMap<String, usize>,
-    pub(super) names: HashMap<String, usize>,
-    pub(super) relays: HashMap<Ipv4Addr, Place>,
+    pub(super) interfaces: Table<String, usize>,
+    pub(super) names: Table<String, usize>,
+    pub(super) relays: Table<Ipv4Addr, Place>,
     /// By prefix length, longest first; several networks may use one prefix.
-    prefixes: Vec<(u8, HashMap<u32, Vec<Place>>)>,
+    prefixes: Vec<(u8, Table<u32, Vec<Place>>)>,
 }
 
 fn mask(ip: Ipv4Addr, length: u8) -> u32 {
@@ -38,7 +38,7 @@ impl Index {
 
     pub(super) fn over(networks: &[Network]) -> Index {
         let mut index = Index::default();
-        let mut prefixes: HashMap<u8, HashMap<u32, Vec<Place>>> = HashMap::new();
+        let mut prefixes: Table<u8, Table<u32, Vec<Place>>> = Table::default();
         for (n, network) in networks.iter().enumerate() {
             index.names.entry(network.name.clone()).or_insert(n);
             if let Some(interface) = &network.interface {

@@ -128,12 +128,8 @@ impl Case<'_> {
     fn with_options(&self, kind: Kind, ip: Ipv4Addr, place: Place) -> Reply {
         let mut reply = self.header(kind);
         reply.yiaddr = ip;
-        let fill = Placeholders {
-            mac: self.request.mac,
-            ip,
-            server_ip: self.server_id,
-            http_url: &self.policy.http_url,
-        };
+        let fill =
+            Placeholders { mac: self.request.mac, ip, server_ip: self.server_id, http_url: &self.policy.http_url };
         let levels = self.levels(ip, place);
         let boot = self.boot_fields(&levels, &fill);
         reply.siaddr = boot.siaddr.unwrap_or(Ipv4Addr::UNSPECIFIED);
