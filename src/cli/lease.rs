@@ -100,7 +100,7 @@ pub struct Address {
 /// Whose packets.
 #[derive(Debug, Args)]
 pub struct Log {
-    /// A MAC in any notation, or an IP address; everybody's if absent
+    /// A MAC in any notation, an IP address, or a DUID in hexadecimal digits; everybody's if absent
     client: Option<String>,
     /// Follow as they come
     #[arg(long, short)]

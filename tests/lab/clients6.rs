@@ -95,6 +95,9 @@ fn gets_an_address(kind: Kind, releases: bool) {
     let began = text(&lease, "expires").to_owned();
     daemon.until("a renewal", |d| leases(d, false).iter().any(|l| text(l, "expires") > began.as_str()));
     assert_eq!(leases(&daemon, false).len(), 1, "the same address");
+    let log = daemon.list(&format!("/api/v1/dhcp/log?client={ip}&limit=1000"));
+    let says = |what: &str| log.iter().any(|step| text(step, "text").contains(what));
+    assert!(says("leased, and written down") && says("extended at the client's renewal"), "{log:?}");
     if releases {
         client.release();
         daemon.until("the release", |d| leases(d, false).is_empty());

@@ -11,7 +11,9 @@ mod laws;
 mod laws6;
 mod phones;
 mod random;
+mod rules;
 mod six;
+mod tally;
 mod time;
 mod world;
 mod writes;
@@ -20,7 +22,8 @@ use std::io::Write as _;
 
 use disk::Honesty;
 use laws::Broken;
-use world::{Faults, Tally, World};
+use tally::Tally;
+use world::{Faults, World};
 use writes::Illegal;
 
 fn say(line: &str) {

@@ -9,13 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanlord::clock::Clock;
-use lanlord::domain::dhcp::policy::{LeaseTimes, Network, Policy, Pool, Subnet};
 use lanlord::domain::dhcp::v4::Arrival;
 use lanlord::service::bindings::Bindings;
 use lanlord::service::bus::Bus;
 use lanlord::service::hosts::Hosts;
 use lanlord::service::leasing::{Leasing, Outgoing, Replies, Replies6};
-use lanlord::service::naming::{self, Naming};
+use lanlord::service::naming::Naming;
 use lanlord::service::provisioning::Provisioning;
 use lanlord::store::Ledger;
 use lanlord::store::ledger::WriterEnd;
@@ -27,10 +26,11 @@ use crate::client::{self, Act, Client};
 use crate::client6::Client6;
 use crate::disk::{Honesty, Media};
 use crate::laws::{self, Broken, Durable};
-use crate::laws6::Tally6;
 use crate::phones;
 use crate::random::Random;
+use crate::rules;
 use crate::six;
+use crate::tally::Tally;
 use crate::time::Time;
 use crate::writes::Illegal;
 
@@ -73,22 +73,6 @@ pub struct World {
     pub faults: Faults,
     /// Whether clients, and others, ask for phone files in this run: the plugins take their time to load.
     phones: bool,
-}
-
-/// What a run had in it: a run without any of these would prove little.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Tally {
-    pub acks: u64,
-    pub naks: u64,
-    pub lives: u64,
-    pub full: u64,
-    pub entries: u64,
-    pub devices: u64,
-    pub fetched: u64,
-    /// Final events that the outside was told of.
-    pub finals: u64,
-    pub cancelled: u64,
-    pub six: Tally6,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,60 +128,13 @@ pub struct Server {
     end: WriterEnd,
 }
 
-/// A small pool, so that addresses change hands.
-fn policy(seed: u64) -> Policy {
-    let mut subnet = Subnet::new("10.77.0.0/24".parse().expect("a prefix"));
-    subnet.pools = vec![Pool::new(Ipv4Addr::new(10, 77, 0, 100), Ipv4Addr::new(10, 77, 0, 107))];
-    subnet.router = Some(SERVER);
-    let network = Network {
-        name: NETWORK.to_owned(),
-        interface: Some(INTERFACE.to_owned()),
-        domain: DOMAIN.to_owned(),
-        subnets: vec![subnet],
-        subnets6: vec![six::subnet()],
-        authoritative: true,
-        ..Network::default()
-    };
-    let mut policy = Policy::new(vec![network]);
-    policy.times = LeaseTimes { default: 60, min: 10, max: 120, infinite: false };
-    policy.rules.quarantine = Duration::from_secs(90);
-    policy.rules.offer_hold = Duration::from_secs(10);
-    six::rules(&mut policy, seed);
-    policy
-}
-
-fn naming_settings(seed: u64) -> naming::Settings {
-    let mut settings = naming::Settings::new(DOMAIN, seed);
-    settings.networks = vec![naming::Domain {
-        network: NETWORK.to_owned(),
-        domain: DOMAIN.to_owned(),
-        subnets: ["10.77.0.0/24", six::PREFIX].map(|p| p.parse().expect("a prefix")).to_vec(),
-    }];
-    settings
-}
-
-impl Tally {
-    pub fn add(&mut self, other: Tally) {
-        self.acks += other.acks;
-        self.naks += other.naks;
-        self.lives += other.lives;
-        self.full += other.full;
-        self.entries += other.entries;
-        self.devices += other.devices;
-        self.fetched += other.fetched;
-        self.finals += other.finals;
-        self.cancelled += other.cancelled;
-        self.six.add(other.six);
-    }
-}
-
 impl Server {
     fn start(world: &World, time: Arc<Time>) -> Server {
-        let naming = Naming::open(naming_settings(1), time.wall());
+        let naming = Naming::open(rules::naming(1), time.wall());
         let bindings = Bindings::new(time.clone());
         // else nobody could prove the MAC of a DHCPv6 lease, and it would identify nobody
         bindings.neighbours().set_segments(vec![(INTERFACE.into(), six::own())]);
-        let (leasing, replies) = Leasing::new(policy(world.seed), Arc::new(naming.clone()), time.clone());
+        let (leasing, replies) = Leasing::new(rules::policy(world.seed), Arc::new(naming.clone()), time.clone());
         let replies6 = leasing.replies6().expect("nobody else has taken them");
         let (disk, recovered) = world.media.open();
         let (bus, hosts) = bus::service(time.clone(), &leasing, &naming, world.now);

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Deferred, Leasing, Parcel, Ready, Step, Verdict, Waiting, Who};
 use crate::domain::dhcp::v4::Arrival;
-use crate::domain::lease::ClientKey;
+use crate::domain::dhcp::v6::request::mac_of_duid;
+use crate::domain::lease::{ClientKey, IaKind};
 use crate::domain::time::Wall;
 use crate::store::{CommitError, Ledger, Outcome};
 
@@ -55,9 +56,13 @@ impl Leasing {
         let next = {
             let mut core = self.core();
             core.settle(tickets);
-            if let (Err(why), Some((_, Who::V4(client))), Some(Ready::V4(kind, reply))) = (&result, &client, &reply) {
-                let interface = core.trail.interface(&reply.interface);
-                core.trail.put(lost(client, kind.name(), interface, why, self.clock.wall()), true);
+            if let (Err(why), Some((_, who)), Some(reply)) = (&result, &client, &reply) {
+                let (message, interface) = match reply {
+                    Ready::V4(kind, reply) => (kind.name(), &reply.interface),
+                    Ready::V6(kind, reply, _) => (kind.name(), &reply.interface),
+                };
+                let interface = core.trail.interface(interface);
+                core.trail.put(lost(who, message, interface, why, self.clock.wall()), true);
             }
             client.and_then(|client| core.in_flight.remove(&client)).and_then(|in_flight| in_flight.next)
         };
@@ -152,18 +157,24 @@ impl Leasing {
 }
 
 /// The step of an answer that did not leave, because what it says could not be made durable.
-fn lost(client: &ClientKey, message: &'static str, interface: Arc<str>, why: &CommitError, at: Wall) -> Step {
-    let mac = client.mac();
+fn lost(who: &Who, message: &'static str, interface: Arc<str>, why: &CommitError, at: Wall) -> Step {
+    let (mac, client) = match who {
+        Who::V4(client) => (client.mac(), client.mac().is_none().then(|| client.clone())),
+        Who::V6(duid) => {
+            (mac_of_duid(duid), Some(ClientKey::Ia { duid: duid.clone(), iaid: 0, kind: IaKind::Address }))
+        }
+    };
     Step {
         number: 0,
         at,
         mac,
-        client: mac.is_none().then(|| Box::new(client.clone())),
+        client: client.map(Box::new),
         interface,
         relay: None,
         message,
         xid: 0,
         asked: None,
+        others: Box::default(),
         verdict: Verdict::Silent {
             reason: "commit-failed",
             why: format!("it could not be written down, so it was not sent ({why}); the client asks again").into(),

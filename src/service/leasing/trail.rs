@@ -19,6 +19,9 @@ use crate::domain::lease::{Cause, ClientKey, Lease};
 use crate::domain::net::Mac;
 use crate::domain::time::Wall;
 
+/// Messages of DHCPv6.
+mod six;
+
 /// Steps of clients with a lease, at most; about 200 octets each.
 const KNOWN: usize = 8_192;
 /// Steps of all others.
@@ -45,6 +48,8 @@ pub struct Step {
     pub xid: u32,
     /// The address that the client asked for, or has.
     pub asked: Option<IpAddr>,
+    /// DHCPv6: further addresses and prefixes that message and answer are about.
+    pub others: Box<[IpAddr]>,
     pub verdict: Verdict,
 }
 
@@ -90,7 +95,7 @@ impl Step {
     /// True if it tells of that address.
     pub fn is_about(&self, ip: IpAddr) -> bool {
         let replied = matches!(&self.verdict, Verdict::Replied { ip: Some(given), .. } if *given == ip);
-        replied || self.asked == Some(ip)
+        replied || self.asked == Some(ip) || self.others.contains(&ip)
     }
 }
 
@@ -131,6 +136,7 @@ impl Trail {
             message: request.kind.name(),
             xid: request.packet.xid(),
             asked: asked.map(IpAddr::V4),
+            others: Box::default(),
             verdict: verdict(request, decision),
         };
         self.put(step, holds || granted);

@@ -116,6 +116,12 @@ impl Leasing {
         let facts = Facts6 { book: &core.book6, shared: &core.book, names: self.names.as_ref() };
         let decision = decide(request, &facts, policy, now);
         core.journal.decided6(request, &decision, now.mono);
+        let holds = || {
+            let network = request.network(policy);
+            let keys = request.ias.iter().filter_map(|ia| ia.client(request.duid?));
+            network.is_some_and(|network| { keys }.any(|key| core.book6.leases_of(network, &key).next().is_some()))
+        };
+        core.trail.decided6(request, &decision, holds, now.wall);
         let Decision6 { outcome, changes, effects } = decision;
         let (reply, silence) = match outcome {
             Outcome6::Send(reply, to) => {

@@ -14,15 +14,22 @@ use crate::domain::lease::{ClientKey, IaKind};
 /// One address (length 128) or prefix.
 pub(super) type Piece = (Ipv6Addr, u8);
 
-impl<'a> Case<'a> {
-    /// The key of what an IA holds; `None` for temporary addresses, which are not leased.
-    pub(super) fn client(&self, ia: &Ia<'_>) -> Option<ClientKey> {
-        let kind = match ia.code {
+impl Ia<'_> {
+    /// Whose it is: the key of what it holds; `None` for temporary addresses, which are not leased.
+    pub fn client(&self, duid: &[u8]) -> Option<ClientKey> {
+        let kind = match self.code {
             code::IA_NA => IaKind::Address,
             code::IA_PD => IaKind::Prefix,
             _ => return None,
         };
-        Some(ClientKey::Ia { duid: self.request.duid?.to_vec(), iaid: ia.iaid, kind })
+        Some(ClientKey::Ia { duid: duid.to_vec(), iaid: self.iaid, kind })
+    }
+}
+
+impl<'a> Case<'a> {
+    /// The key of what an IA holds; `None` for temporary addresses, which are not leased.
+    pub(super) fn client(&self, ia: &Ia<'_>) -> Option<ClientKey> {
+        ia.client(self.request.duid?)
     }
 
     /// What waits for this IA: reserved addresses, or prefixes, of this link.

@@ -17,6 +17,8 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::{Api, Page, PageQuery, Params, csv, events, leases, wants, when};
 use crate::domain::dhcp::options;
+use crate::domain::hex;
+use crate::domain::lease::ClientKey;
 use crate::domain::net::Mac;
 use crate::domain::time::Wall;
 use crate::server::http::problem::Problem;
@@ -37,7 +39,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
         .route("/quarantine/{ip}", delete(lift))
 }
 
-/// Whose packets: a MAC in any notation, or an address; absent for everybody's.
+/// Whose packets: a MAC in any notation, an address, or a DUID or client identifier in hexadecimal digits; absent for everybody's.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Whose {
@@ -46,10 +48,12 @@ struct Whose {
 }
 
 /// What selects the steps of one client.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Client {
     Any,
     Mac(Mac),
+    /// A DUID, or a client identifier.
+    Id(Vec<u8>),
     /// The address, and whose it is now.
     Address(IpAddr, Option<Mac>),
 }
@@ -61,15 +65,27 @@ impl Client {
             let holder = api.leasing.leases().into_iter().find(|lease| lease.ip == ip);
             return Ok(Client::Address(ip, holder.and_then(|lease| lease.mac)));
         }
-        let mac = text.parse().map_err(|_| Problem::bad(format!("`{text}` is neither a MAC nor an IP address")))?;
-        Ok(Client::Mac(mac))
+        if let Ok(mac) = text.parse() {
+            return Ok(Client::Mac(mac));
+        }
+        // as steps show it: `id:HEX`, or `na:IAID:HEX` and so on
+        let shown = ["id:", "na:", "pd:", "reg:"].iter().any(|kind| text.starts_with(kind));
+        let text = text.rsplit(':').next().filter(|_| shown).unwrap_or(text);
+        let digits: Vec<u8> = text.bytes().filter(|c| !matches!(c, b':' | b'-')).collect();
+        let bad =
+            || Problem::bad(format!("`{text}` is no MAC, no IP address, and no identifier in hexadecimal digits"));
+        hex::read(&digits).filter(|octets| octets.len() > 2).map(Client::Id).ok_or_else(bad)
     }
 
-    fn fits(self, step: &Step) -> bool {
+    fn fits(&self, step: &Step) -> bool {
         match self {
             Client::Any => true,
-            Client::Mac(mac) => step.mac == Some(mac),
-            Client::Address(ip, mac) => step.is_about(ip) || mac.is_some() && step.mac == mac,
+            Client::Mac(mac) => step.mac == Some(*mac),
+            Client::Id(id) => step.client.as_ref().is_some_and(|client| match client.as_ref() {
+                ClientKey::Id(octets) => octets == id,
+                other => other.duid() == Some(id),
+            }),
+            Client::Address(ip, mac) => step.is_about(*ip) || mac.is_some() && step.mac == *mac,
         }
     }
 }
@@ -89,6 +105,7 @@ fn step(step: &Step) -> Value {
         "message": step.message,
         "xid": format!("{:08x}", step.xid),
         "asked": step.asked.map(|ip| ip.to_string()),
+        "others": step.others.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "reply": reply,
         "ip": ip.map(|ip| ip.to_string()),
         "seconds": seconds,
@@ -121,12 +138,13 @@ async fn log(
 /// Ends when the daemon stops or the credential is revoked; a reader that is too slow misses steps.
 fn follow(api: Arc<Api>, credential: Credential, client: Client) -> Response {
     let steps = api.leasing.follow_steps();
-    let frames = stream::unfold((api, credential, steps), move |(api, credential, mut steps)| async move {
+    let state = (api, credential, client, steps);
+    let frames = stream::unfold(state, move |(api, credential, client, mut steps)| async move {
         loop {
             match tokio::time::timeout(events::LIVE, steps.recv()).await {
                 Ok(Ok(one)) if client.fits(&one) => {
                     let frame = Frame::default().json_data(step(&one)).ok()?;
-                    return Some((Ok(frame), (api, credential, steps)));
+                    return Some((Ok(frame), (api, credential, client, steps)));
                 }
                 Ok(Ok(_) | Err(RecvError::Lagged(_))) => {}
                 Ok(Err(RecvError::Closed)) => return None,

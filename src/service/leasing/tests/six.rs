@@ -228,3 +228,65 @@ async fn both_families_are_listed_ended_and_judged_alike() {
     assert!(leasing.leases().is_empty());
     assert!(matches!(leasing.revoke("lan", address).await, Err(ObjectError::Missing(_))));
 }
+
+/// DH-612, DH-709: the packet log has DHCPv6, each message with its answer and why, or why there was none.
+#[tokio::test]
+async fn the_packet_log_tells_of_dhcpv6_what_became_of_each_association() {
+    let mut six = six(Memory::default(), 64);
+    six.push(&message6(Kind6::Solicit, 1, vec![ia(3, Vec::new())]));
+    let (_, offered) = six.reply().await;
+    six.push(&message6(
+        Kind6::Request,
+        2,
+        vec![ia(3, vec![leased(offered[0])]), ia(25, Vec::new()), ia(4, Vec::new())],
+    ));
+    let (_, given) = six.reply().await;
+    six.push(&message6(Kind6::Renew, 3, vec![ia(3, vec![leased(given[0])])]));
+    six.reply().await;
+    six.push(&message6(Kind6::Rebind, 4, vec![Item::Ia(IaReply { iaid: 9, ..empty() })]));
+    six.push(&message6(Kind6::Release, 5, vec![ia(3, vec![leased(given[0])])]));
+    six.reply().await;
+    six.push(&message6(Kind6::Confirm, 6, vec![ia(3, vec![leased(given[0])])]));
+    six.reply().await;
+    let mac = Some(Mac([2, 0, 0, 0, 0, 1]));
+    let (ip, prefix) = (given[0].0, given[1].0);
+    let told: Vec<String> =
+        six.bench.leasing.steps(|step| step.mac == mac, 10).iter().map(|step| step.text()).collect();
+    let wanted = [
+        format!("SOLICIT via eth0 -> ADVERTISE {ip} for 43200 s: set aside for this client until it decides"),
+        format!(
+            "REQUEST for {ip} via eth0 -> REPLY {ip} for 43200 s: IA_NA 7 has {ip} for 43200 s; \
+             IA_PD 7 has {prefix}/56 for 43200 s; IA_TA 7 has NoAddrsAvail (no temporary addresses); \
+             leased, and written down before the answer left"
+        ),
+        format!(
+            "RENEW for {ip} via eth0 -> REPLY {ip} for 43200 s: \
+             the lease stands as it is, and is hardly older: nothing new is written down"
+        ),
+        "REBIND via eth0 -> no answer: none of it was leased by us, and another server may have (RFC 9915 18.3.5)"
+            .to_owned(),
+        format!("RELEASE for {ip} via eth0 -> REPLY: free again, and remembered for this client"),
+        format!("CONFIRM for {ip} via eth0 -> REPLY: all on this link"),
+    ];
+    assert_eq!(told, wanted);
+    // by everything that names the client
+    assert_eq!(six.bench.leasing.steps(|step| step.is_about(prefix.into()), 10).len(), 1);
+    let by_duid = |step: &Step| step.client.as_ref().is_some_and(|client| client.duid() == Some(&DUID[..]));
+    assert_eq!(six.bench.leasing.steps(by_duid, 10).len(), wanted.len());
+}
+
+fn empty() -> IaReply<'static> {
+    IaReply { code: 3, iaid: 7, t1: 0, t2: 0, leased: Vec::new(), status: None }
+}
+
+/// DH-213 for DHCPv6.
+#[tokio::test]
+async fn the_packet_log_tells_of_a_dhcpv6_commit_that_failed() {
+    let mut six = six(Memory::default(), 8);
+    six.bench.disk.refuse(true);
+    six.push(&message6(Kind6::Request, 2, vec![ia(3, Vec::new())]));
+    six.bench.quiet().await;
+    let steps = six.bench.leasing.steps(|_| true, 10);
+    let last = steps.last().expect("a step").text();
+    assert!(last.starts_with("REPLY via eth0 -> no answer: it could not be written down"), "{last}");
+}
