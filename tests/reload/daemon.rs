@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -13,6 +13,8 @@ use lanlord::clock::{Clock as _, System};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+
+use crate::port::free_port;
 
 /// Long enough for a busy machine; a hang is a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -150,14 +152,4 @@ impl Drop for Daemon {
         let _ = process.kill();
         let _ = process.wait();
     }
-}
-
-/// Free for UDP and TCP at this moment.
-fn free_port() -> u16 {
-    let both = || {
-        let tcp = TcpListener::bind("127.0.0.1:0")?;
-        let port = tcp.local_addr()?.port();
-        UdpSocket::bind(("127.0.0.1", port)).map(|_| port)
-    };
-    (0..100).find_map(|_| both().ok()).expect("a free port")
 }

@@ -8,6 +8,8 @@ mod daemon;
 #[path = "../lab/dhcp.rs"]
 mod dhcp;
 mod load;
+#[path = "../common/port.rs"]
+mod port;
 
 use std::io::Write as _;
 use std::sync::Arc;
