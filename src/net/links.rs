@@ -23,6 +23,8 @@ use crate::domain::net::Mac;
 const SETTLE: Duration = Duration::from_millis(20);
 /// Between two attempts to read the tables after one failed.
 const RETRY: Duration = Duration::from_secs(1);
+/// The kernel answers in microseconds, unless the socket was full when it did: then that answer never comes.
+const TABLES: Duration = Duration::from_secs(5);
 
 /// One interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,9 +205,13 @@ async fn again() -> Stream {
 }
 
 async fn read(handle: &Handle) -> std::io::Result<Links> {
-    let links: Vec<LinkMessage> = handle.link().get().execute().try_collect().await.map_err(std::io::Error::other)?;
-    let addresses: Vec<AddressMessage> =
-        handle.address().get().execute().try_collect().await.map_err(std::io::Error::other)?;
+    let both = async {
+        let links: Vec<LinkMessage> = handle.link().get().execute().try_collect().await?;
+        let addresses: Vec<AddressMessage> = handle.address().get().execute().try_collect().await?;
+        Ok((links, addresses))
+    };
+    let both: Result<_, rtnetlink::Error> = tokio::time::timeout(TABLES, both).await?;
+    let (links, addresses) = both.map_err(std::io::Error::other)?;
     let mut links: Vec<Link> = links.into_iter().filter_map(link).collect();
     for message in &addresses {
         if let Some(address) = address(message)

@@ -1,9 +1,11 @@
 //! The kernel's neighbour table as a stream of facts: a dump first, then every change (PR-5).
 
+use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use rtnetlink::packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::RouteNetlinkMessage;
@@ -12,6 +14,11 @@ use rtnetlink::{Handle, MulticastGroup};
 
 use super::NetError;
 use crate::domain::net::Mac;
+
+/// The kernel answers in microseconds, unless the socket was full when it did: then that answer never comes.
+const ANSWER: Duration = Duration::from_millis(500);
+/// The same for the whole table, which may be large.
+const TABLE: Duration = Duration::from_secs(5);
 
 /// What the kernel holds for one address on one interface; `mac` is `None` when it holds nothing usable
 /// (all states but FAILED, INCOMPLETE and NOARP are).
@@ -37,6 +44,8 @@ pub struct Neighbours {
     notices: BoxStream<'static, NetlinkPayload<RouteNetlinkMessage>>,
     connection: tokio::task::JoinHandle<()>,
     dump: bool,
+    /// Changes were lost.
+    lost: bool,
 }
 
 impl Neighbours {
@@ -45,12 +54,24 @@ impl Neighbours {
         let (connection, handle, notices) = rtnetlink::new_multicast_connection(&[MulticastGroup::Neigh])
             .map_err(NetError::io("follow neighbours by netlink"))?;
         let notices = notices.map(|(message, _)| message.payload).boxed();
-        Ok(Neighbours { handle, notices, connection: tokio::spawn(connection), dump: true })
+        Ok(Neighbours { handle, notices, connection: tokio::spawn(connection), dump: true, lost: false })
     }
 
     /// The next fact; `None` when the kernel's end is gone.
     pub async fn next(&mut self) -> Option<Result<Notice, NetError>> {
         loop {
+            if self.lost {
+                // The kernel tells of the loss ahead of what was queued before it. Whatever that is, it is here once
+                // a question has been answered, and says less than a table which is read after it.
+                if let Err(e) = self.table().await {
+                    return Some(Err(NetError::io("read neighbours by netlink")(e)));
+                }
+                (self.lost, self.dump) = (false, true);
+                while let Some(notice) = self.notices.next().now_or_never() {
+                    self.lost |= matches!(notice?, NetlinkPayload::Overrun(_));
+                }
+                continue;
+            }
             if self.dump {
                 let table = self.table().await;
                 self.dump = table.is_err();
@@ -67,7 +88,7 @@ impl Neighbours {
                         return Some(Ok(Notice::Changed(Neighbour { mac: None, ..n })));
                     }
                 }
-                NetlinkPayload::Overrun(_) => self.dump = true,
+                NetlinkPayload::Overrun(_) => self.lost = true,
                 _ => {}
             }
         }
@@ -90,8 +111,9 @@ impl Neighbours {
         })];
         let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetNeighbour(question));
         request.header.flags = NLM_F_REQUEST;
-        let mut answers = self.handle.request(request).map_err(std::io::Error::other).map_err(doing())?;
-        match answers.next().await.map(|answer| answer.payload) {
+        let mut answers = self.handle.request(request).map_err(io::Error::other).map_err(doing())?;
+        let answer = tokio::time::timeout(ANSWER, answers.next()).await;
+        match answer.map_err(|_| doing()(io::ErrorKind::TimedOut.into()))?.map(|answer| answer.payload) {
             Some(NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNeighbour(m))) => Ok(neighbour(&m)),
             Some(NetlinkPayload::Error(e)) if e.raw_code() == -libc::ENOENT => Ok(None),
             Some(NetlinkPayload::Error(e)) => Err(doing()(e.to_io())),
@@ -99,9 +121,9 @@ impl Neighbours {
         }
     }
 
-    async fn table(&mut self) -> std::io::Result<Vec<Neighbour>> {
-        let all: Vec<NeighbourMessage> =
-            self.handle.neighbours().get().execute().try_collect().await.map_err(std::io::Error::other)?;
+    async fn table(&mut self) -> io::Result<Vec<Neighbour>> {
+        let all = self.handle.neighbours().get().execute().try_collect();
+        let all: Vec<NeighbourMessage> = tokio::time::timeout(TABLE, all).await?.map_err(io::Error::other)?;
         Ok(all.iter().filter_map(neighbour).filter(|n| n.mac.is_some()).collect())
     }
 }

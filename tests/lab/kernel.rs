@@ -175,6 +175,51 @@ fn an_ipv6_station_is_known_by_its_neighbour_entry() {
     });
 }
 
+/// More changes than a netlink socket has room for, while nobody reads it: what was lost is read again, and nothing
+/// older than that counts.
+#[test]
+fn changes_that_come_faster_than_they_are_read_are_known_in_the_end() {
+    let lab = Lab::up();
+    let ip: IpAddr = [10, 77, 0, 101].into();
+    let batch = lab.dir().join("batch");
+    let entry = |last: u16| {
+        let [high, low] = last.to_be_bytes();
+        format!("neigh replace 10.77.0.101 lladdr 02:77:00:02:{high:02x}:{low:02x} dev eth0 nud permanent\n")
+    };
+    within(&lab, "srv", async || {
+        let cancel = CancellationToken::new();
+        let bindings = Bindings::new(Arc::new(System));
+        let watch = links::watch(cancel.clone()).await.expect("a watch");
+        let mirror = neighbours::run(bindings.neighbours(), watch.clone(), cancel.clone());
+        let tests = async {
+            let known = async |mac: Mac| {
+                while bindings.neighbours().mac("eth0", ip) != Some(mac) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            lab.ip("srv", &["neigh", "replace", "10.77.0.101", "lladdr", "02:77:00:01:00:00", "dev", "eth0"]);
+            known("02:77:00:01:00:00".parse().expect("a MAC")).await;
+            for round in 0..3u16 {
+                let last = round * 10_000 + 9_999;
+                let flood: String = (round * 10_000..=last).map(entry).collect();
+                let moves = format!("addr add 10.99.{round}.1/24 dev eth0\naddr del 10.99.{round}.1/24 dev eth0\n");
+                std::fs::write(&batch, format!("{flood}{}", moves.repeat(500))).expect("a batch");
+                // one thread: nothing is read before this returns
+                lab.ip("srv", &["-batch", &batch.display().to_string()]);
+                lab.ip("srv", &["addr", "add", &format!("10.98.{round}.1/24"), "dev", "eth0"]);
+                // also while an answer is waited for that may have been lost
+                bindings.resolve(Some("eth0"), [10, 77, 0, 102].into()).await;
+                let [high, low] = last.to_be_bytes();
+                known(Mac([2, 0x77, 0, 2, high, low])).await;
+                until(&watch, "the last address", |l| l.owner_of([10, 98, round as u8, 1].into()).is_some()).await;
+            }
+            cancel.cancel();
+        };
+        let (ran, ()) = tokio::join!(mirror, tests);
+        ran.expect("the mirror");
+    });
+}
+
 /// DH-707: our routes have a protocol number of their own, and nobody else's are touched.
 #[test]
 fn our_routes_are_told_from_all_others() {
