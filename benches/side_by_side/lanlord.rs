@@ -45,6 +45,11 @@ router = "10.77.0.1"
 [dhcp4]
 enabled = true
 cache_fraction = 0.0
+# nobody is held to a rate, and every address is for everybody, as with the others
+client_rate = 0
+port_rate = 0
+stranger_rate = 0
+known_share = 0
 [dns]
 zones = "{}"
 "#,

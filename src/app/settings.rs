@@ -108,6 +108,7 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("dhcp6.enabled", old.dhcp6.enabled == new.dhcp6.enabled),
         ("dhcp6.port", (old.dhcp6.port, old.dhcp6.client_port) == (new.dhcp6.port, new.dhcp6.client_port)),
         ("dhcp4.port", (old.dhcp4.port, old.dhcp4.client_port) == (new.dhcp4.port, new.dhcp4.client_port)),
+        ("dhcp4.check_source_mac", old.dhcp4.check_source_mac == new.dhcp4.check_source_mac),
         ("dns.enabled", old.dns.enabled == new.dns.enabled),
         ("dns.listen", (&old.dns.listen, old.dns.port) == (&new.dns.listen, new.dns.port)),
         ("dns.zones", old.dns.zones == new.dns.zones),

@@ -73,8 +73,9 @@ impl Shells<'_> {
         board::expect(&health, "dhcp4", &interfaces.borrow());
         health.set("dhcp4", State::Starting);
         let (server_port, client_port) = (self.config.dhcp4.port, self.config.dhcp4.client_port);
+        let check_source_mac = self.config.dhcp4.check_source_mac;
         let shell = dhcp4::Dhcp4 {
-            settings: dhcp4::Settings { server_port, client_port, ..dhcp4::Settings::default() },
+            settings: dhcp4::Settings { server_port, client_port, check_source_mac, ..dhcp4::Settings::default() },
             interfaces,
             boot_interfaces: self.derived(settings::boot_interfaces),
             leasing: self.services.leasing.clone(),

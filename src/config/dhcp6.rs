@@ -31,6 +31,8 @@ pub struct Dhcp6 {
     pub preference: u8,
     /// Our DUID; `None`: made from the key of the installation.
     pub duid: Option<Vec<u8>>,
+    /// DUIDs of other servers that belong there.
+    pub known_servers: Vec<Vec<u8>>,
     /// Name or number, and value.
     pub options: Vec<(At<String>, At<String>)>,
 }
@@ -49,6 +51,7 @@ impl Default for Dhcp6 {
             register: true,
             preference: 0,
             duid: None,
+            known_servers: Vec::new(),
             options: Vec::new(),
         }
     }
@@ -100,7 +103,13 @@ pub(super) fn read(section: Option<Section<'_>>) -> Dhcp6 {
         use_multicast: s.flag("use_multicast").unwrap_or(false),
         register: s.flag("register").unwrap_or(true),
         preference: s.number("preference", 0..=255).and_then(|n| u8::try_from(n).ok()).unwrap_or(0),
-        duid: duid(&s),
+        duid: s.text("duid").and_then(|text| duid(&s, &text, "duid")),
+        known_servers: s
+            .texts("known_servers")
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|text| duid(&s, text, "known_servers"))
+            .collect(),
         options: s.pairs("options"),
     }
 }
@@ -117,12 +126,11 @@ fn preferred(s: &Section<'_>) -> Option<Duration> {
 }
 
 /// RFC 9915 §11.1: two octets of type, and 1 to 128 more.
-fn duid(s: &Section<'_>) -> Option<Vec<u8>> {
-    let text = s.text("duid")?;
+fn duid(s: &Section<'_>, text: &At<String>, key: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.value.bytes().filter(|b| *b != b':').collect();
     let duid = hex::read(&digits).filter(|duid| (3..=130).contains(&duid.len()));
     if duid.is_none() {
-        let message = format!("`duid` must be hexadecimal such as 000300010800270000aa, not `{}`", text.value);
+        let message = format!("`{key}` must be hexadecimal such as 000300010800270000aa, not `{}`", text.value);
         s.doc.complain(&text.span, message, None);
     }
     duid
@@ -236,6 +244,7 @@ pub(super) fn settle(doc: &Document<'_>, dhcp6: &Dhcp6, policy: &mut Policy) {
         preference: dhcp6.preference,
         times: Times6::of(dhcp6.lease_time, dhcp6.preferred_time),
         server_id: dhcp6.duid.clone().unwrap_or_default(),
+        known_servers: dhcp6.known_servers.clone(),
         client_port: dhcp6.client_port,
         server_port: dhcp6.port,
         ..Rules6::default()

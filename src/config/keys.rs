@@ -485,6 +485,53 @@ pub const KEYS: &[Key] = &[
         "\"next-renewal\"",
         "When a stranger loses an address that is reserved now: at its \"next-renewal\" (default), or at \"expiry\".",
     ),
+    key(
+        "dhcp4",
+        "client_rate",
+        "2",
+        "DISCOVERs of one client a second; two and a half times as many at once. 0: without bound. Default 2.",
+    ),
+    key(
+        "dhcp4",
+        "port_rate",
+        "20",
+        "Newcomers at one port of a relay (option 82) a second; two and a half times as many at once. Clients that\n\
+         are known do not count. More is right where one circuit id stands for a whole VLAN. 0: without bound.\n\
+         Default 20.",
+    ),
+    key(
+        "dhcp4",
+        "stranger_rate",
+        "2000",
+        "Newcomers on one link a second, while more waits than can be answered. 0: without bound. Default 2000.",
+    ),
+    key(
+        "dhcp4",
+        "known_share",
+        "0.1",
+        "The part of each pool that only known clients get: who held an address before, has a reservation, or is a\n\
+         device. Reserved addresses in the pool count as part of it. Default 0.1.",
+    ),
+    key(
+        "dhcp4",
+        "check_source_mac",
+        "false",
+        "Drop what a client on the link sends from another hardware address than the one that it names: a client\n\
+         cannot speak for another one then. Clients behind a wireless bridge do so rightly. Default false.",
+    ),
+    key(
+        "dhcp4",
+        "rogue_probe",
+        "true",
+        "Ask every 45 s, as a client would, whether another DHCP server answers on our links. What is overheard\n\
+         is told either way. Default true.",
+    ),
+    key(
+        "dhcp4",
+        "known_servers",
+        "[\"10.77.0.2\"]",
+        "Other DHCP servers that belong on our links: they are not reported. Default: none.",
+    ),
     key("dhcp4", "options", "{ \"domain-search\" = \"home.arpa\" }", "DHCPv4 options for all networks."),
     key("dhcp6", "enabled", "false", "Default false."),
     key("dhcp6", "port", "547", "UDP port of servers and relays. Default 547."),
@@ -507,6 +554,12 @@ pub const KEYS: &[Key] = &[
     key("dhcp6", "register", "true", "Whether clients may register addresses of their own (RFC 9686). Default true."),
     key("dhcp6", "preference", "0", "Rank among several servers (option 7), 0 to 255. Default 0."),
     key("dhcp6", "duid", "\"000300010800270000aa\"", "Our DUID in hexadecimal. Default: made once and kept."),
+    key(
+        "dhcp6",
+        "known_servers",
+        "[\"000300010800270000aa\"]",
+        "DUIDs of other DHCPv6 servers that belong on our links: they are not reported. Default: none.",
+    ),
     key("dhcp6", "options", "{ \"sol-max-rt\" = 3600 }", "DHCPv6 options by name or number, for all networks."),
     key("dns", "enabled", "true", "Default: true if the table [dns] stands in the file."),
     key(

@@ -80,6 +80,10 @@ fn rules(dhcp4: &Dhcp4) -> Rules {
         quarantine: dhcp4.quarantine,
         affinity: dhcp4.affinity,
         steal: dhcp4.steal,
+        rates: dhcp4.rates,
+        known_share: dhcp4.known_share,
+        rogue_probe: dhcp4.rogue_probe,
+        known_servers: dhcp4.known_servers.clone(),
     }
 }
 

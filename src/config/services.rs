@@ -9,6 +9,8 @@ use ipnet::IpNet;
 
 use super::phones;
 use super::raw::{At, Document, Section};
+use crate::domain::dhcp::guard::Rates;
+use crate::domain::dhcp::meters::Rate;
 use crate::domain::dhcp::policy::{Menu, Steal};
 use crate::domain::phone::settings::Values;
 
@@ -73,6 +75,12 @@ pub struct Dhcp4 {
     pub leasequery: Vec<Ipv4Addr>,
     pub one_lease_per_mac: bool,
     pub steal: Steal,
+    pub rates: Rates,
+    pub known_share: f64,
+    pub check_source_mac: bool,
+    pub rogue_probe: bool,
+    /// Other DHCP servers that belong there.
+    pub known_servers: Vec<Ipv4Addr>,
     /// Name or number, and value.
     pub options: Vec<(At<String>, At<String>)>,
 }
@@ -100,6 +108,11 @@ impl Default for Dhcp4 {
             leasequery: Vec::new(),
             one_lease_per_mac: false,
             steal: Steal::default(),
+            rates: Rates::default(),
+            known_share: 0.1,
+            check_source_mac: false,
+            rogue_probe: true,
+            known_servers: Vec::new(),
             options: Vec::new(),
         }
     }
@@ -248,6 +261,11 @@ pub(super) fn dhcp4(section: Option<Section<'_>>) -> Dhcp4 {
         leasequery: super::networks::ipv4s(&s, "leasequery"),
         one_lease_per_mac: s.flag("one_lease_per_mac").unwrap_or(d.one_lease_per_mac),
         steal: s.choice("steal", &steal).unwrap_or(d.steal),
+        rates: rates(&s),
+        known_share: s.fraction("known_share").unwrap_or(d.known_share),
+        check_source_mac: s.flag("check_source_mac").unwrap_or(d.check_source_mac),
+        rogue_probe: s.flag("rogue_probe").unwrap_or(d.rogue_probe),
+        known_servers: super::networks::ipv4s(&s, "known_servers"),
         options: s.pairs("options"),
     };
     if dhcp4.min_lease_time > dhcp4.max_lease_time {
@@ -255,6 +273,17 @@ pub(super) fn dhcp4(section: Option<Section<'_>>) -> Dhcp4 {
         s.doc.complain(&s.span, "`min_lease_time` is above `max_lease_time`", hint);
     }
     dhcp4
+}
+
+/// How often may be asked; 0 is without bound.
+fn rates(section: &Section<'_>) -> Rates {
+    let number = |key| section.number(key, 0..=1_000_000).and_then(|n| u32::try_from(n).ok());
+    let d = Rates::default();
+    Rates {
+        client: number("client_rate").map_or(d.client, Rate::of),
+        port: number("port_rate").map_or(d.port, Rate::of),
+        strangers: number("stranger_rate").map_or(d.strangers, |n| Rate { per_second: n, burst: n }),
+    }
 }
 
 /// Lease times are up to one year; below ten seconds only tests make sense, and they need it.

@@ -100,16 +100,19 @@ pub enum Sight {
     ForeignRouter,
     /// A delegated prefix is not reached (DH-707).
     RouteMissing,
+    /// Another DHCP server answers on a link of ours (DH-813).
+    ForeignDhcp,
 }
 
 impl Sight {
-    pub const ALL: [Sight; 2] = [Sight::ForeignRouter, Sight::RouteMissing];
+    pub const ALL: [Sight; 3] = [Sight::ForeignRouter, Sight::RouteMissing, Sight::ForeignDhcp];
 
     /// As people, events and the journal write it.
     pub fn name(self) -> &'static str {
         match self {
             Sight::ForeignRouter => "foreign-router",
             Sight::RouteMissing => "route-missing",
+            Sight::ForeignDhcp => "foreign-dhcp",
         }
     }
 }

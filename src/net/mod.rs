@@ -30,6 +30,8 @@
 pub mod alarm;
 /// Who uses an address on a link: ARP probes.
 pub mod arp;
+/// What was received and not looked at yet.
+pub mod backlog;
 /// Many datagrams per system call: buffers, control messages, the unsafe code.
 #[allow(unsafe_code)]
 pub mod batch;
@@ -45,19 +47,25 @@ pub mod icmp6;
 pub mod links;
 /// The kernel's neighbour table, followed through rtnetlink.
 pub mod neighbours;
+/// What DHCP servers say on a link.
+pub mod overhear;
 /// Serving an interface whenever it is there.
 pub mod presence;
 /// Our own routes.
 pub mod routes;
+/// Whether a message comes from the hardware address that it names.
+pub mod source;
 /// UDP sockets for DHCP, DNS and TFTP.
 pub mod udp;
 
 pub use arp::Arp;
+pub use backlog::Backlog;
 pub use batch::{BATCH, Datagram, Inbox, Outbox, Sent};
 pub use frames::Frames;
 pub use icmp::Echo;
 pub use icmp6::Icmp6;
 pub use links::{Link, LinkWatch, Links};
+pub use overhear::{Overhear, Overheard};
 pub use presence::{Place, Presence, Watcher, attend_all};
 pub use udp::Udp;
 

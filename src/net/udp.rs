@@ -38,6 +38,13 @@ impl Udp {
         Udp::register(socket, address)
     }
 
+    /// Cuts DHCPv4 messages of clients on this link short whose frame comes from another hardware address than
+    /// the one that they name (see [`source`](super::source)); `on_link` are the prefixes of the interface.
+    pub fn check_source(&self, on_link: &[ipnet::Ipv4Net]) -> Result<(), NetError> {
+        let attached = socket2::SockRef::from(&self.socket).attach_filter(&super::source::program(on_link));
+        attached.map_err(NetError::io("check where DHCP messages come from"))
+    }
+
     /// A socket on 0.0.0.0:`port` that receives nothing: its datagrams follow the routing table, whichever
     /// interface that leads to (DH-211: answers to relays).
     pub fn send_only(port: u16) -> Result<Udp, NetError> {
@@ -109,6 +116,14 @@ impl Udp {
     /// reported for an earlier answer (such as port unreachable) is passed over.
     pub async fn receive(&self, inbox: &mut Inbox) -> io::Result<usize> {
         receive(&self.socket, inbox).await
+    }
+
+    /// As [`receive`](Udp::receive), without waiting: `Ok(0)` if there are none.
+    pub fn receive_now(&self, inbox: &mut Inbox) -> io::Result<usize> {
+        match self.socket.try_io(Interest::READABLE, || inbox.fill(self.socket.as_raw_fd())) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock || is_echo(&e) => Ok(0),
+            other => other,
+        }
     }
 
     /// Sends all of `out`, waiting while the socket's buffer is full.

@@ -135,6 +135,14 @@ impl<'a> Daemon<'a> {
         fs::read_dir(format!("/proc/{pid}/fd")).expect("its descriptors").count()
     }
 
+    /// Octets of memory that it has.
+    pub fn resident(&self) -> usize {
+        let pid = self.process.as_ref().expect("it runs").pid();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
+    }
+
     /// True if every part serves.
     pub fn is_ready(&self) -> bool {
         self.try_get("/readyz").is_some_and(|(status, _)| status == 200)

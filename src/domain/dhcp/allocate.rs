@@ -84,7 +84,19 @@ pub struct Free {
     cursor: usize,
     /// By range, so that one pool is asked without looking at the others.
     past: Vec<BTreeSet<(Wall, Ipv4Addr)>>,
+    /// Addresses that wait for somebody.
+    aside: Bitmap,
+    /// By range: usable addresses, those of them that a newcomer could get now, and those that wait.
+    counts: Vec<Counts>,
     size: usize,
+}
+
+/// What a range has.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    usable: usize,
+    free: usize,
+    aside: usize,
 }
 
 impl Free {
@@ -102,11 +114,13 @@ impl Free {
                 size += (last - first) as usize + 1;
             }
         }
-        let mut free = Free { fresh: Bitmap::new(size), ranges, cursor: 0, past: Vec::new(), size };
-        free.past.resize(free.ranges.len(), BTreeSet::new());
+        let (past, counts) = (vec![BTreeSet::new(); ranges.len()], vec![Counts::default(); ranges.len()]);
+        let (fresh, aside) = (Bitmap::new(size), Bitmap::new(size));
+        let mut free = Free { fresh, ranges, cursor: 0, past, aside, counts, size };
         for (first, last, _) in free.ranges.clone() {
             (first..=last).map(Ipv4Addr::from).filter(|ip| subnet.pooled(*ip)).for_each(|ip| free.put(ip, true, None));
         }
+        free.counts.iter_mut().for_each(|counts| counts.usable = counts.free);
         free
     }
 
@@ -131,20 +145,44 @@ impl Free {
     /// Records whether an address may be given to anybody, and when it was last used if we remember.
     pub fn put(&mut self, ip: Ipv4Addr, free: bool, past: Option<Wall>) {
         let (Some(range), Some(position)) = (self.range(ip), self.position(ip)) else { return };
-        self.fresh.set(position, free && past.is_none());
+        let fresh = free && past.is_none();
+        let mut change = isize::from(fresh) - isize::from(self.fresh.contains(position));
+        self.fresh.set(position, fresh);
         if let Some(ended) = past {
             if free {
-                self.past[range].insert((ended, ip));
+                change += isize::from(self.past[range].insert((ended, ip)));
             } else {
-                self.past[range].remove(&(ended, ip));
+                change -= isize::from(self.past[range].remove(&(ended, ip)));
             }
         }
+        self.counts[range].free = self.counts[range].free.saturating_add_signed(change);
+    }
+
+    /// Records whether the address waits for somebody.
+    pub fn set_aside(&mut self, ip: Ipv4Addr, aside: bool) {
+        let (Some(range), Some(position)) = (self.range(ip), self.position(ip)) else { return };
+        let change = isize::from(aside) - isize::from(self.aside.contains(position));
+        self.aside.set(position, aside);
+        self.counts[range].aside = self.counts[range].aside.saturating_add_signed(change);
+    }
+
+    /// True if no more is left of the address's range than `share` of it, of which what waits for somebody is
+    /// a part.
+    pub fn is_scarce(&self, ip: Ipv4Addr, share: f64) -> bool {
+        self.range(ip).is_some_and(|range| {
+            let Counts { usable, free, aside } = self.counts[range];
+            let kept = (usable as f64 * share) as usize;
+            let kept = kept.saturating_sub(aside);
+            kept > 0 && free <= kept
+        })
     }
 
     /// Forgets that the address was used until then.
     pub fn forget(&mut self, ip: Ipv4Addr, ended: Wall) {
-        if let Some(range) = self.range(ip) {
-            self.past[range].remove(&(ended, ip));
+        if let Some(range) = self.range(ip)
+            && self.past[range].remove(&(ended, ip))
+        {
+            self.counts[range].free = self.counts[range].free.saturating_sub(1);
         }
     }
 
@@ -197,7 +235,7 @@ impl Free {
 
     /// Addresses that a newcomer could get now.
     pub fn count(&self) -> usize {
-        self.fresh.count() + self.past.iter().map(BTreeSet::len).sum::<usize>()
+        self.counts.iter().map(|counts| counts.free).sum()
     }
 
     /// Addresses in the pools, excluded ones too.

@@ -17,6 +17,7 @@ use crate::domain::lease::{ClientKey, End, Lease};
 use crate::domain::net::Mac;
 use crate::domain::time::{Mono, Now, Wall};
 
+mod known;
 mod macs;
 mod moves;
 mod print;
@@ -145,6 +146,7 @@ pub struct Book {
     held: Vec<(usize, Ipv4Addr)>,
     declines: HashMap<ClientKey, (Mono, u8)>,
     macs: Table<Mac, Vec<(usize, Ipv4Addr)>>,
+    devices: known::DeviceMacs,
 }
 
 impl Book {
@@ -188,6 +190,7 @@ impl Book {
         next.held = self.held.iter().filter_map(|(n, ip)| Some((index(*n)?, *ip))).collect();
         next.declines = self.declines.clone();
         next.own = self.own.clone();
+        next.devices = self.devices.clone();
         next.index_macs();
         next.refresh_all();
         next
@@ -420,9 +423,11 @@ impl Book {
         let busy = cell.is_some_and(|c| {
             c.lease.is_some() || c.offer().is_some() || c.hold().is_some() || c.is_quarantined() || c.is_pending()
         });
-        let free = pooled && !busy && !self.reservations.holds(&net.name, ip);
+        let aside = self.reservations.holds(&net.name, ip);
+        let free = pooled && !busy && !aside;
         let past = cell.and_then(Cell::past).map(|(ended, _)| *ended);
         net.free[subnet].put(ip, free, past);
+        net.free[subnet].set_aside(ip, pooled && aside);
         if net.cells.get_mut(&ip).is_some_and(Cell::trim) {
             net.cells.remove(&ip);
         }

@@ -11,6 +11,12 @@ pub mod carry;
 pub mod classes;
 /// Options that the configuration defines.
 pub mod definitions;
+/// Other DHCP servers on our links.
+pub mod foreign;
+/// Who is heard when too much is asked.
+pub mod guard;
+/// Token buckets in fixed memory.
+pub mod meters;
 /// The registry of options.
 pub mod options;
 /// What the configuration says: networks, subnets, pools, options, recipes.

@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use ipnet::{IpNet, Ipv4Net};
 use tokio_util::sync::CancellationToken;
 
 use super::Dhcp4;
 use crate::domain::dhcp::v4::Arrival;
 use crate::domain::dhcp::wire::MAX_DATAGRAM;
-use crate::net::{BATCH, Datagram, Inbox, Link, NetError, Place, Presence, Udp};
+use crate::net::{BATCH, Backlog, Datagram, Inbox, Link, NetError, Place, Presence, Udp, source};
 
 pub(super) struct Intake<'a> {
     pub shell: &'a Dhcp4,
@@ -29,22 +30,29 @@ impl Intake<'_> {
     pub async fn run(self, cancel: &CancellationToken) {
         let place = Place { links: &self.shell.links, interface: self.interface, cancel };
         let note = |presence| self.note(presence);
-        place.attend(ready, note, |_| self.serve(cancel)).await;
+        let checks = self.shell.settings.check_source_mac;
+        place.attend(|link| ready(link, checks), note, |(_, on_link)| self.serve(on_link, cancel)).await;
     }
 
-    async fn serve(&self, cancel: &CancellationToken) -> Result<(), NetError> {
+    async fn serve(&self, on_link: OnLink, cancel: &CancellationToken) -> Result<(), NetError> {
         let port = match self.door {
             Door::Server => self.shell.settings.server_port,
             Door::Boot => self.shell.settings.boot_port,
         };
         let socket = Udp::dhcp4(self.interface, port)?;
+        if self.shell.settings.check_source_mac {
+            let on_link: Vec<Ipv4Net> = on_link.into_iter().flatten().collect();
+            socket.check_source(&on_link)?;
+        }
         self.note(Presence::Serving);
         let mut inbox = Inbox::new(BATCH, MAX_DATAGRAM + 1);
-        while let Some(received) = cancel.run_until_cancelled(socket.receive(&mut inbox)).await {
-            received.map_err(NetError::receiving(self.interface))?;
-            inbox.iter().for_each(|datagram| self.pass(&datagram));
+        let mut backlog = Backlog::default();
+        let pass = |datagram: &Datagram<'_>, pressed| self.pass(datagram, pressed);
+        let serving = backlog.serve(&socket, &mut inbox, pass, |count| self.shell.leasing.lost(count));
+        match cancel.run_until_cancelled(serving).await {
+            Some(error) => Err(NetError::receiving(self.interface)(error)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn note(&self, presence: Presence) {
@@ -54,7 +62,7 @@ impl Intake<'_> {
         }
     }
 
-    fn pass(&self, datagram: &Datagram<'_>) {
+    fn pass(&self, datagram: &Datagram<'_>, pressed: bool) {
         let v4 = |ip: Option<IpAddr>| match ip {
             Some(IpAddr::V4(ip)) => ip,
             _ => Ipv4Addr::UNSPECIFIED,
@@ -71,14 +79,27 @@ impl Intake<'_> {
             source_port: datagram.source.port(),
             destination: v4(datagram.destination),
         };
+        let (leasing, bytes) = (&self.shell.leasing, datagram.bytes);
+        // RFC 2131 §4.1: a whole message ends with option 255, and is longer
+        let forged = self.shell.settings.check_source_mac && bytes.len() <= source::CUT;
         match self.door {
-            Door::Server => self.shell.leasing.receive(&arrival, datagram.bytes),
-            Door::Boot => self.shell.leasing.receive_boot(&arrival, datagram.bytes),
+            _ if forged => leasing.refuse_forged(&arrival, bytes),
+            Door::Server => leasing.receive_from_queue(&arrival, bytes, pressed),
+            Door::Boot => leasing.receive_boot(&arrival, bytes),
         };
     }
 }
 
-/// Index of the interface, once it has an address: another one of that name needs another socket.
-fn ready(link: &Link) -> Result<u32, &'static str> {
-    link.ipv4().map(|_| link.index).ok_or("an IPv4 address of the interface")
+/// Prefixes of an interface, where it matters which they are.
+type OnLink = [Option<Ipv4Net>; source::PREFIXES];
+
+/// Index of the interface, once it has an address: another one of that name needs another socket. So do other
+/// prefixes where the sources of messages are checked.
+fn ready(link: &Link, checks: bool) -> Result<(u32, OnLink), &'static str> {
+    link.ipv4().ok_or("an IPv4 address of the interface")?;
+    let mut on_link = OnLink::default();
+    let prefixes =
+        link.addresses.iter().filter_map(|net| if let IpNet::V4(net) = net { Some(net.trunc()) } else { None });
+    on_link.iter_mut().zip(prefixes.filter(|_| checks)).for_each(|(slot, net)| *slot = Some(net));
+    Ok((link.index, on_link))
 }

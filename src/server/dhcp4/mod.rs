@@ -14,6 +14,8 @@ use crate::service::leasing::{Leasing, Replies};
 
 /// Datagrams in.
 mod intake;
+/// Looking out for other DHCP servers.
+mod lookout;
 /// Replies out.
 mod outlet;
 /// Asking links whether an address is in use.
@@ -30,11 +32,13 @@ pub struct Settings {
     pub client_port: u16,
     /// Where clients with an address of another server ask what to boot (PXE 2.1 §2.2.3). Default 4011.
     pub boot_port: u16,
+    /// Drop what a client on the link sends from another hardware address than it names. Default off.
+    pub check_source_mac: bool,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { server_port: 67, client_port: 68, boot_port: 4011 }
+        Settings { server_port: 67, client_port: 68, boot_port: 4011, check_source_mac: false }
     }
 }
 
@@ -66,7 +70,9 @@ impl Dhcp4 {
         let intakes = attend_all(shell.interfaces.clone(), cancel.clone(), |interface, stop| {
             let shell = shell.clone();
             async move {
-                intake::Intake { shell: &shell, interface: &interface, door: Door::Server }.run(&stop).await;
+                let intake = intake::Intake { shell: &shell, interface: &interface, door: Door::Server };
+                let lookout = lookout::Lookout { shell: &shell, interface: &interface };
+                tokio::join!(intake.run(&stop), lookout.run(&stop));
                 (shell.state)(&interface, None);
             }
         });

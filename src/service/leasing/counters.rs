@@ -33,6 +33,9 @@ pub struct Counters {
     silent: [AtomicU64; Silence::ALL.len()],
     malformed: [AtomicU64; MALFORMED.len()],
     overloaded: AtomicU64,
+    lost: AtomicU64,
+    /// Sights of other servers, of DHCPv4 and of DHCPv6.
+    rogue: [AtomicU64; 2],
     commit_failed: AtomicU64,
     options_dropped: AtomicU64,
     relay_info_dropped: AtomicU64,
@@ -99,6 +102,14 @@ impl Counters {
         self.probed[index].fetch_add(1, Relaxed);
     }
 
+    pub(super) fn rogue(&self, v6: bool) {
+        self.rogue[usize::from(v6)].fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn lost(&self, count: usize) {
+        self.lost.fetch_add(count as u64, Relaxed);
+    }
+
     pub(super) fn encoded(&self, report: &Encoded) {
         self.options_dropped.fetch_add(report.dropped.len() as u64, Relaxed);
         self.relay_info_dropped.fetch_add(u64::from(report.relay_info_dropped), Relaxed);
@@ -117,18 +128,24 @@ impl Counters {
         };
         out.extend(Silence::ALL.iter().map(|why| silent(why.label(), &self.silent[*why as usize])));
         out.push(silent("overloaded", &self.overloaded));
+        out.push(silent("queue-full", &self.lost));
         out.push(silent("commit-failed", &self.commit_failed));
         let malformed = |family, why, count: &AtomicU64| {
             ("lanlord_dhcp_malformed_total", vec![("family", family), ("reason", why)], count.load(Relaxed))
         };
         out.extend(MALFORMED.iter().map(|why| malformed("4", why.label(), &self.malformed[*why as usize])));
         out.extend(Malformed6::ALL.iter().map(|why| malformed("6", why.label(), &self.malformed6[*why as usize])));
+        for (family, count) in ["4", "6"].into_iter().zip(&self.rogue) {
+            out.push(("lanlord_rogue_dhcp_seen_total", vec![("family", family)], count.load(Relaxed)));
+        }
         out.push(("lanlord_dhcp_routes_missing_total", Vec::new(), self.routes_missing.load(Relaxed)));
         for (found, count) in ["free", "in-use", "unable"].into_iter().zip(&self.probed) {
             out.push(("lanlord_dhcp_probes_total", vec![("found", found)], count.load(Relaxed)));
         }
         let full = self.silent[Silence::PoolFull as usize].load(Relaxed);
         out.push(("lanlord_dhcp_allocation_failures_total", vec![("reason", Silence::PoolFull.label())], full));
+        let kept = self.silent[Silence::KnownShare as usize].load(Relaxed);
+        out.push(("lanlord_dhcp_allocation_failures_total", vec![("reason", Silence::KnownShare.label())], kept));
         out.push(("lanlord_dhcp_options_dropped_total", Vec::new(), self.options_dropped.load(Relaxed)));
         out.push(("lanlord_dhcp_relay_info_dropped_total", Vec::new(), self.relay_info_dropped.load(Relaxed)));
         out.push(("lanlord_dhcp_leases_expired_total", Vec::new(), self.expired.load(Relaxed)));

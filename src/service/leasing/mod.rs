@@ -16,7 +16,9 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::domain::change::Change;
 use crate::domain::dhcp::book::{Book, Ticket};
-use crate::domain::dhcp::policy::{LinkInfo, Policy};
+use crate::domain::dhcp::foreign::Foreign;
+use crate::domain::dhcp::guard::Guard;
+use crate::domain::dhcp::policy::{LinkInfo, Place, Policy};
 use crate::domain::dhcp::v4::{self, Arrival, Decision, Delivery, Facts, Now, Outcome, Request, Silence, Target};
 use crate::domain::dhcp::v6::book::{Book6, Ticket6};
 use crate::domain::dhcp::v6::wire::Kind as Kind6;
@@ -28,10 +30,14 @@ use crate::domain::net::Mac;
 use crate::store::ledger::QUEUE;
 use crate::store::{Entry, Ledger, View};
 
+/// What is dropped, and when somebody must hear of it.
+mod alarms;
 /// Counters of messages and of silence by reason.
 mod counters;
 /// What a client would get, and why.
 pub mod explain;
+/// Other DHCP servers.
+mod foreign;
 /// Addresses for hosts that are about to be added.
 mod holds;
 /// One journal line a decision, at a bounded rate.
@@ -114,6 +120,7 @@ pub struct Leasing {
     asked: Mutex<Option<mpsc::Receiver<Question>>>,
     in_flight: AtomicUsize,
     counters: Counters,
+    foreign: Mutex<Foreign>,
 }
 
 /// What the lock guards.
@@ -125,6 +132,8 @@ struct Core {
     journal: journal::Journal,
     probing: probing::Probing,
     trail: trail::Trail,
+    guard: Guard,
+    alarms: alarms::Alarms,
 }
 
 /// A client on a network, by its name: a reload renumbers networks.
@@ -194,6 +203,17 @@ struct Waiting {
     since: u64,
 }
 
+/// How a datagram comes to be looked at.
+#[derive(Debug, Clone, Copy, Default)]
+struct Attempt {
+    /// The queue that it came out of is more than half full.
+    pressed: bool,
+    /// It has waited, and was heard already.
+    again: bool,
+    /// Addresses that were found in use while it waited.
+    tries: u8,
+}
+
 /// What became of a datagram, for tests and `simulate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
@@ -226,6 +246,8 @@ impl Leasing {
             journal: journal::Journal::default(),
             probing: probing::Probing::default(),
             trail: trail::Trail::default(),
+            guard: Guard::default(),
+            alarms: alarms::Alarms::default(),
         };
         let (questions, asked) = mpsc::channel(probing::QUESTIONS);
         let leasing = Leasing {
@@ -244,6 +266,7 @@ impl Leasing {
             asked: Mutex::new(Some(asked)),
             in_flight: AtomicUsize::new(0),
             counters: Counters::default(),
+            foreign: Mutex::default(),
         };
         (Arc::new(leasing), out)
     }
@@ -258,6 +281,10 @@ impl Leasing {
         self.core.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    fn foreign(&self) -> MutexGuard<'_, Foreign> {
+        self.foreign.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     fn now(&self) -> Now {
         Now { wall: self.clock.wall(), mono: self.clock.mono() }
     }
@@ -265,8 +292,14 @@ impl Leasing {
     /// Takes in one datagram. Never waits: replies come out of [`Replies`], after their commit if they
     /// grant anything.
     pub fn receive(&self, arrival: &Arrival<'_>, datagram: &[u8]) -> Received {
+        self.receive_from_queue(arrival, datagram, false)
+    }
+
+    /// As [`receive`](Leasing::receive); `pressed`: more than half of the room is taken of the queue that it
+    /// comes out of.
+    pub fn receive_from_queue(&self, arrival: &Arrival<'_>, datagram: &[u8], pressed: bool) -> Received {
         let since = self.clock.micros();
-        let received = self.take_in(arrival, datagram, 0);
+        let received = self.take_in(arrival, datagram, Attempt { pressed, ..Attempt::default() });
         if matches!(received, Received::Answered(_)) {
             self.counters.request.observe(self.clock.micros().saturating_sub(since));
         }
@@ -303,8 +336,7 @@ impl Leasing {
         }
     }
 
-    /// As [`receive`](Leasing::receive), for a datagram whose client has met that many addresses in use.
-    fn take_in(&self, arrival: &Arrival<'_>, datagram: &[u8], tries: u8) -> Received {
+    fn take_in(&self, arrival: &Arrival<'_>, datagram: &[u8], attempt: Attempt) -> Received {
         let packet = match Packet::walk(datagram) {
             Ok(packet) => packet,
             Err(why) => {
@@ -329,9 +361,31 @@ impl Leasing {
                 let asked = Asked::V4(request.packet.xid(), request.kind);
                 return core.join(client, asked, || Deferred::V4(Parcel::of(&request, datagram, 0)));
             }
-            return self.handle(&mut core, &policy, &request, client, (datagram, tries));
+            if let Some(why) = core.refused(&request, place, attempt, self.now()) {
+                return self.silent(why);
+            }
+            return self.handle(&mut core, &policy, &request, client, (datagram, attempt.tries));
         }
-        self.handle(&mut core, &policy, &request, None, (datagram, tries))
+        self.handle(&mut core, &policy, &request, None, (datagram, attempt.tries))
+    }
+
+    /// A message whose frame came from another hardware address than it names; what is left of it says who is
+    /// said to have sent it.
+    pub fn refuse_forged(&self, arrival: &Arrival<'_>, datagram: &[u8]) -> Received {
+        let packet = match Packet::walk(datagram) {
+            Ok(packet) => packet,
+            Err(why) => {
+                self.counters.malformed(why);
+                return Received::Malformed;
+            }
+        };
+        match Request::read(packet, arrival.clone()) {
+            Ok(request) => {
+                self.core().drop_it(Silence::SourceMac, &request, self.now());
+                self.silent(Silence::SourceMac)
+            }
+            Err(why) => self.silent(why),
+        }
     }
 
     fn silent(&self, why: Silence) -> Received {
@@ -357,6 +411,12 @@ impl Leasing {
         let holds = matches!(&client, Some((network, Who::V4(key))) if core.book.holds(network, key));
         core.trail.decided(request, &decision, holds, now.wall);
         let Decision { outcome, changes, effects } = decision;
+        if let Outcome::Silent(why) = &outcome {
+            core.alarms.note(*why, request, now.mono);
+            if *why == Silence::OtherServer {
+                self.chose_another(request, policy);
+            }
+        }
         effects.into_iter().for_each(|effect| core.book.affect(effect, now.mono));
         let (reply, silence) = match outcome {
             Outcome::Send(reply, delivery) => (Some(self.encoded(request, &reply, delivery)), None),
@@ -396,6 +456,11 @@ impl Leasing {
         self.counters.encoded(&report);
         let interface = request.arrival.interface.to_owned();
         (reply.kind, Outgoing { interface, to: delivery.to, from: delivery.from, bytes })
+    }
+
+    /// So many datagrams were dropped before anybody looked at them (DH-604).
+    pub fn lost(&self, count: usize) {
+        self.counters.lost(count);
     }
 
     /// A reply that grants nothing leaves at once. When the shell does not keep up the client asks again.
@@ -475,6 +540,25 @@ impl Leasing {
 }
 
 impl Core {
+    /// DH-811: why this message is not heard, told to those who ask later. What waited was heard before.
+    fn refused(&mut self, request: &Request<'_>, place: Place, attempt: Attempt, now: Now) -> Option<Silence> {
+        if attempt.again {
+            return None;
+        }
+        let policy = self.book.policy().clone();
+        let why = self.guard.refuses(request, place, (&self.book, &policy), attempt.pressed, now.mono)?;
+        self.drop_it(why, request, now);
+        Some(why)
+    }
+
+    /// Notes that a message is dropped before anything is decided about it.
+    fn drop_it(&mut self, why: Silence, request: &Request<'_>, now: Now) {
+        let decision = Decision::silent(why);
+        self.journal.decided(request, &decision, now.mono);
+        self.trail.decided(request, &decision, false, now.wall);
+        self.alarms.note(why, request, now.mono);
+    }
+
     /// DH-212: while a change of this client is being committed, the same request joins it, and the newest
     /// other one waits for it.
     fn join(&mut self, client: &Client, asked: Asked, parcel: impl FnOnce() -> Deferred) -> Received {

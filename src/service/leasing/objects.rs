@@ -205,6 +205,8 @@ impl Leasing {
                  `lanlord lease list` names them, `lanlord lease release` ends one now",
             ));
         }
+        out.extend(self.core().alarms.findings(self.now().mono));
+        out.extend(self.foreign_findings());
         out.extend(self.pools().iter().filter_map(PoolUse::finding));
         out.sort_by_key(|finding| !finding.grave);
         out

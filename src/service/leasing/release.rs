@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Deferred, Leasing, Parcel, Ready, Step, Verdict, Waiting, Who};
+use super::{Attempt, Deferred, Leasing, Parcel, Ready, Step, Verdict, Waiting, Who};
 use crate::domain::dhcp::v4::Arrival;
 use crate::domain::dhcp::v6::request::mac_of_duid;
 use crate::domain::lease::{ClientKey, IaKind};
@@ -104,7 +104,7 @@ impl Leasing {
             source_port: parcel.source_port,
             destination: parcel.destination,
         };
-        self.take_in(&arrival, &parcel.bytes, parcel.tries);
+        self.take_in(&arrival, &parcel.bytes, Attempt { again: true, tries: parcel.tries, ..Attempt::default() });
     }
 
     async fn expire(self: Arc<Self>, ledger: Ledger, cancel: CancellationToken) {

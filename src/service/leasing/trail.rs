@@ -265,6 +265,17 @@ fn silence(request: &Request<'_>, why: Silence) -> Cow<'static, str> {
         Silence::Dropped => "the client is in the class DROP".into(),
         Silence::Guarded => "the network is for classes that the client is not in".into(),
         Silence::NotBooting => "another server gives the addresses here, and no boot rule is for this client".into(),
+        Silence::ClientRate => "this client asks too often (client_rate)".into(),
+        Silence::PortRate => "too many newcomers ask at this port of the relay (port_rate)".into(),
+        Silence::Flood => {
+            "too many newcomers ask on this link, and more waits than can be answered (stranger_rate)".into()
+        }
+        Silence::KnownShare => {
+            "what is left of the pool is kept for clients that are known (known_share); enlarge the pool".into()
+        }
+        Silence::SourceMac => {
+            "its frame came from another hardware address than the one that it names (check_source_mac)".into()
+        }
         Silence::Unexpected => "a client does not send this".into(),
     }
 }

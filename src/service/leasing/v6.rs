@@ -139,6 +139,9 @@ impl Leasing {
         }
         if let Some(why) = silence {
             self.counters.silent(why);
+            if why == Silence::OtherServer {
+                self.chose_another6(request, policy);
+            }
         }
         if !changes.is_empty() {
             let asked = Asked::V6(request.message.xid, request.kind);

@@ -186,6 +186,8 @@ impl Book {
                 let touched = self.reservations.remove(id);
                 self.refresh_everywhere(&touched);
             }
+            Change::DevicePut(device) => self.devices.put(device),
+            Change::DeviceRemoved { id } => self.devices.remove(id),
             Change::HostPut(host) => {
                 let touched = self.reservations.put_host(host);
                 self.refresh_everywhere(&touched);

@@ -27,6 +27,7 @@ pub use setting::{Placeholders, Setting, Value, settable};
 pub use v6::{Delegation, Placeholders6, Pool6, Rules6, Setting6, Subnet6, Times6, Value6};
 
 use super::classes::Classes;
+use super::guard::Rates;
 use crate::domain::lease::Reservation;
 use index::Index;
 
@@ -99,6 +100,14 @@ pub struct Rules {
     pub affinity: Duration,
     /// When a stranger loses an address that a reservation waits for (DH-308).
     pub steal: Steal,
+    /// How often may be asked (DH-811).
+    pub rates: Rates,
+    /// The part of each pool that only clients which are known may have (DH-811).
+    pub known_share: f64,
+    /// Ask now and then whether another DHCP server is there (DH-813).
+    pub rogue_probe: bool,
+    /// Other servers that belong there.
+    pub known_servers: Vec<Ipv4Addr>,
 }
 
 /// When a stranger loses an address that a reservation waits for.
@@ -126,6 +135,10 @@ impl Default for Rules {
             quarantine: Duration::from_secs(24 * 3600),
             affinity: Duration::from_secs(30 * 24 * 3600),
             steal: Steal::default(),
+            rates: Rates::default(),
+            known_share: 0.1,
+            rogue_probe: true,
+            known_servers: Vec::new(),
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct Rules6 {
     pub times: Times6,
     /// Our DUID: the same for the life of the installation.
     pub server_id: Vec<u8>,
+    /// DUIDs of other servers that belong there.
+    pub known_servers: Vec<Vec<u8>>,
     /// Secret of the keyed hash that addresses are chosen by (DH-704).
     pub secret: [u8; 32],
     /// Where clients, and servers and relays, listen.
@@ -44,6 +46,7 @@ impl Default for Rules6 {
             register: true,
             preference: 0,
             times: Times6::default(),
+            known_servers: Vec::new(),
             server_id: vec![0, 4],
             secret: [0; 32],
             client_port: 546,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Case, Decision, Silence};
 use crate::domain::dhcp::book::Effect;
+use crate::domain::dhcp::policy::Place;
 use crate::domain::dhcp::reserve::{self, Traits};
 use crate::domain::dhcp::wire::code;
 use crate::domain::lease::{Cause, Lease, ReservationKey};
@@ -19,7 +20,10 @@ impl Case<'_> {
         if let Some(wait) = self.goes_without_ipv4() {
             return Decision::send(self.ipv6_only(wait));
         }
-        let Some(ip) = self.choose() else { return Decision::silent(Silence::PoolFull) };
+        let Some(ip) = self.choose() else {
+            let kept = self.next_free().is_some_and(|ip| self.kept_back(ip));
+            return Decision::silent(if kept { Silence::KnownShare } else { Silence::PoolFull });
+        };
         let until = self.now.mono.plus(self.policy.rules.offer_hold);
         let offer = Effect::Offer { network: self.place.network, ip, client: self.client(), until };
         if self.must_look(ip) {
@@ -55,7 +59,8 @@ impl Case<'_> {
     /// The next free address; one that only this client may have is found by its reservation. One that a
     /// station was seen to use is passed over while there are others nearby.
     fn newcomer(&self) -> Option<Ipv4Addr> {
-        let next = self.next_free().filter(|ip| self.grantable(*ip))?;
+        let next = self.next_free()?;
+        let next = Some(next).filter(|ip| self.grantable(*ip)).or_else(|| self.beside(next))?;
         if !self.taken(next) {
             return Some(next);
         }
@@ -83,7 +88,30 @@ impl Case<'_> {
 
     /// True if policy lets this client have the address and nobody else has it.
     pub(super) fn grantable(&self, ip: Ipv4Addr) -> bool {
-        self.fits(ip) && (self.available(ip) || self.takes_over(ip))
+        self.fits(ip) && (self.available(ip) || self.takes_over(ip)) && !self.kept_back(ip)
+    }
+
+    /// DH-811: true if so little is left of the address's pool that only clients which are known get it.
+    fn kept_back(&self, ip: Ipv4Addr) -> bool {
+        let (book, network) = (self.facts.book, self.place.network);
+        if !book.is_scarce(network, ip) || self.reserved.is_some() {
+            return false;
+        }
+        !book.knows(network, &self.client(), self.request.mac)
+    }
+
+    /// The next free address of another pool, where what is left of this one is kept back.
+    fn beside(&self, next: Ipv4Addr) -> Option<Ipv4Addr> {
+        if !self.kept_back(next) {
+            return None;
+        }
+        let network = self.place.network;
+        let subnets = self.policy.networks[network].subnets.iter().enumerate();
+        let mut free = subnets.flat_map(|(subnet, prefix)| {
+            let of = move |pool| self.facts.book.next_free_of(Place { network, subnet }, pool);
+            prefix.pools.iter().filter_map(of)
+        });
+        free.find(|ip| self.grantable(*ip))
     }
 
     /// In a pool, or reserved for this client; always on this link.

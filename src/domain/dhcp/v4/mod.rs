@@ -123,11 +123,21 @@ pub enum Silence {
     Guarded,
     /// Another server gives the addresses here, and there is nothing to boot for this client.
     NotBooting,
+    /// This client sends too many DISCOVERs.
+    ClientRate,
+    /// Too many newcomers at one port of a relay.
+    PortRate,
+    /// Too many newcomers on the link while the queue is long.
+    Flood,
+    /// What is left of the pool is kept for clients that are known.
+    KnownShare,
+    /// The frame came from another hardware address than the one that the message names.
+    SourceMac,
 }
 
 impl Silence {
     /// All of them, for the metrics.
-    pub const ALL: [Silence; 20] = [
+    pub const ALL: [Silence; 25] = [
         Silence::Done,
         Silence::NoSubnet,
         Silence::NotForUs,
@@ -148,6 +158,11 @@ impl Silence {
         Silence::Dropped,
         Silence::Guarded,
         Silence::NotBooting,
+        Silence::ClientRate,
+        Silence::PortRate,
+        Silence::Flood,
+        Silence::KnownShare,
+        Silence::SourceMac,
     ];
 
     /// The label of the metric.
@@ -173,12 +188,18 @@ impl Silence {
             Silence::Dropped => "class-drop",
             Silence::Guarded => "class-guard",
             Silence::NotBooting => "not-booting",
+            Silence::ClientRate => "client-rate",
+            Silence::PortRate => "port-rate",
+            Silence::Flood => "flood",
+            Silence::KnownShare => "known-share",
+            Silence::SourceMac => "source-mac",
         }
     }
 }
 
 impl Decision {
-    fn silent(why: Silence) -> Decision {
+    /// Nothing is sent, and nothing happens.
+    pub fn silent(why: Silence) -> Decision {
         Decision { outcome: Outcome::Silent(why), changes: Vec::new(), effects: Vec::new() }
     }
 

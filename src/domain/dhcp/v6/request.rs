@@ -88,6 +88,11 @@ impl<'a> Request6<'a> {
         }
     }
 
+    /// The server that the message names.
+    pub fn server(&self) -> Option<&'a [u8]> {
+        self.message.options.find(code::SERVER_ID)
+    }
+
     /// True if the message names another server than us.
     pub(super) fn for_another(&self, policy: &Policy) -> bool {
         self.message.options.find(code::SERVER_ID).is_some_and(|id| id != policy.rules6.server_id)

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use async_trait::async_trait;
 
 use super::*;
+use crate::domain::dhcp::meters::Rate;
 use crate::service::leasing::{Probe, Question, Sighting};
 
 /// A link: who answers at which address, and how often it was asked; a gate holds answers back.
@@ -158,7 +159,9 @@ async fn the_knob_turns_probing_off_and_so_does_a_storm() {
     b.leasing.reload(off);
     assert_eq!(b.push(&message(Kind::Discover, 1, 1, &[])), Received::Answered(Kind::Offer));
     b.reply().await;
-    b.leasing.reload(policy("lan"));
+    let mut on = policy("lan");
+    on.rules.rates.client = Rate::of(0);
+    b.leasing.reload(on);
     let answered = (0..250).filter(|n| {
         let received = b.push(&message(Kind::Discover, 2 + (n % 5) as u8, *n, &[]));
         received == Received::Answered(Kind::Offer)
