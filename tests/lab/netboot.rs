@@ -2,11 +2,14 @@
 //! `FIRMWARE=all` (`make soak`) adds EDK2 by PXE and by HTTP, and a kernel of Debian.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::client::{Client, Kind};
 use super::daemon::{Daemon, text};
 use super::firmware::{Firmware, MAC, Machine, initrd, kernel, put, tools};
-use super::space::{Lab, need};
+use super::space::{Lab, SERVER, need};
+
+const FIRMWARE: [Firmware; 3] = [Firmware::Bios, Firmware::UefiPxe, Firmware::UefiHttp];
 
 /// True if everything is booted, not only what CI has time for.
 fn all() -> bool {
@@ -16,8 +19,9 @@ fn all() -> bool {
 /// The script that iPXE runs: a kernel beside it over HTTP, its file system over TFTP.
 const MENU: &str = "#!ipxe
 echo SCRIPT on ${platform} at ${net0/ip}
-kernel kernel at=${net0/ip} from=${next-server} initrd=initrd console=ttyS0 panic=-1 no_timer_check || goto failed
-initrd tftp://${next-server}/linux/initrd || goto failed
+isset ${proxydhcp/next-server} && set server ${proxydhcp/next-server} || set server ${next-server}
+kernel kernel x at=${net0/ip} from=${server} initrd=initrd console=ttyS0 panic=-1 no_timer_check || goto failed
+initrd tftp://${server}/linux/initrd || goto failed
 boot || goto failed
 :failed
 echo FAILED
@@ -51,21 +55,73 @@ fn fill(folder: &Path, root: &Path, firmware: Firmware, real: bool) {
 
 /// One machine, from power-on to a running kernel, with nobody on the network but lanlord.
 fn boots(firmware: Firmware, real: bool) {
-    need(&[]);
-    let root = tools(real || firmware != Firmware::Bios);
-    let lab = Lab::up();
+    let (lab, root) = ready(firmware, real);
     let folder = lab.dir().join("boot");
     fill(&folder, &root, firmware, real);
     let daemon = Daemon::start(&lab, &example(&folder));
     let mut machine = Machine::on(&lab, &root, firmware);
-    let word = if real { "LINUX" } else { "KERNEL" };
-    machine.until(&format!("{word} "));
-    machine.until(" from=10.77.0.1");
+    let at = runs(&mut machine, real, SERVER);
     // firmware and iPXE are two clients to a server: each has its identifier
     let leases = daemon.list("/api/v1/leases");
     let mut own = leases.iter().filter(|lease| lease["mac"] == MAC).map(|lease| text(lease, "ip"));
+    assert!(own.any(|ip| ip == at), "{at}: {leases:?}");
+    ends(machine, real, &daemon);
+}
+
+/// The same beside a server that gives the addresses and knows nothing of booting (DH-414); a client that does not
+/// boot gets nothing from us. With a menu, what was chosen is asked for on port 4011.
+fn boots_beside(firmware: Firmware, real: bool, menu: bool) {
+    let (lab, root) = ready(firmware, real);
+    let folder = lab.dir().join("boot");
+    fill(&folder, &root, firmware, real);
+    let config = example(&folder).replace("pool = [\"10.77.0.100-10.77.0.199\"]\n", "");
+    let config = config.replace("interface = \"eth0\"\n", "interface = \"eth0\"\nproxy = true\n");
+    assert!(config.contains("proxy = true") && !config.contains("pool"), "{config}");
+    let config = match menu {
+        true => {
+            let config = config.replace("[netboot]\n", "[netboot]\nmenu_timeout = 1\n");
+            config.replace("user_class = ", "menu = \"Install\"\nuser_class = ") + "\n[[boot]]\nmenu = \"Disk\"\n"
+        }
+        false => config,
+    };
+    let daemon = Daemon::start(&lab, &config);
+    let leases = format!("--dhcp-leasefile={}", lab.dir().join("dnsmasq.leases").display());
+    let range = "--dhcp-range=10.77.0.200,10.77.0.220,255.255.255.0,1h";
+    let other = ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0", "--no-ping", "--interface=eth0", range];
+    let _other = lab.start("dnsmasq", "relay", &[&other[..], &["--dhcp-authoritative", &leases]].concat());
+    let mut machine = Machine::on(&lab, &root, firmware);
+    let at = runs(&mut machine, real, SERVER);
+    let given = fs::read_to_string(lab.dir().join("dnsmasq.leases")).expect("the other server's leases");
+    assert!(given.contains(MAC) && given.contains(&at), "{at}: {given}");
+    ends(machine, real, &daemon);
+    let offers = daemon.metric("lanlord_dhcp_messages_total", "type=\"DHCPOFFER\",direction=\"out\"");
+    assert!(offers >= 1, "we have said what to boot");
+    let chosen = daemon.metric("lanlord_dhcp_messages_total", "type=\"DHCPACK\",direction=\"out\"");
+    assert!(!menu || chosen >= 1, "the choice was asked for on port 4011");
+    let mut client = Client::start(&lab, Kind::Udhcpc, "c1", "pc1", &[]);
+    assert_eq!(client.bound().server, "10.77.0.2");
+    let after = daemon.metric("lanlord_dhcp_messages_total", "type=\"DHCPOFFER\",direction=\"out\"");
+    assert_eq!(after, offers, "and nothing to who does not boot");
+    assert!(daemon.metric("lanlord_dhcp_silent_total", "not-booting") >= 2, "DISCOVER and REQUEST of udhcpc");
+    assert!(daemon.leased().is_empty(), "no lease is written");
+}
+
+fn ready(firmware: Firmware, real: bool) -> (Lab, PathBuf) {
+    need(&[("dnsmasq", "dnsmasq-base"), ("udhcpc", "udhcpc")]);
+    let root = tools(real || firmware != Firmware::Bios);
+    (Lab::up(), root)
+}
+
+/// Waits until the kernel says that it runs; the address that it was told.
+fn runs(machine: &mut Machine, real: bool, server: &str) -> String {
+    machine.until(if real { "LINUX " } else { "KERNEL " });
+    machine.until(&format!(" from={server}"));
     let serial = machine.serial();
-    assert!(own.any(|ip| serial.contains(&format!("at={ip} from=10.77.0.1"))), "{leases:?} {serial}");
+    let told = regex::Regex::new(&format!(r" at=([0-9.]+) from={server}")).expect("an expression");
+    told.captures(&serial).unwrap_or_else(|| panic!("no address: {serial}"))[1].to_owned()
+}
+
+fn ends(machine: Machine, real: bool, daemon: &Daemon<'_>) {
     if !real {
         machine.off();
     }
@@ -83,8 +139,14 @@ fn boots(firmware: Firmware, real: bool) {
 fn firmware_boots_a_kernel_from_lanlord_alone() {
     boots(Firmware::Bios, false);
     if all() {
-        for firmware in [Firmware::Bios, Firmware::UefiPxe, Firmware::UefiHttp] {
-            boots(firmware, true);
-        }
+        FIRMWARE.into_iter().for_each(|firmware| boots(firmware, true));
+    }
+}
+
+#[test]
+fn firmware_boots_a_kernel_beside_another_dhcp_server() {
+    boots_beside(Firmware::Bios, false, true);
+    if all() {
+        FIRMWARE.into_iter().for_each(|firmware| boots_beside(firmware, true, false));
     }
 }

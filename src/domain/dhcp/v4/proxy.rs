@@ -78,7 +78,10 @@ impl<'a> Case<'a> {
         let Some(client) = client else { return Decision::silent(Silence::NotBooting) };
         let mut reply = self.boot_header(Kind::Offer, client);
         let vendor = match self.menu().filter(|_| client == Client::Pxe) {
-            Some(rules) => self.menu_options(&rules),
+            Some(rules) => {
+                reply.siaddr = self.server_id;
+                self.menu_options(&rules)
+            }
             None if self.add_boot(&mut reply, self.rule()) => vec![(sub::DISCOVERY_CONTROL, vec![USE_THIS_FILE])],
             None => return Decision::silent(Silence::NotBooting),
         };
