@@ -90,10 +90,9 @@ impl Machine {
             argv.extend([format!("{card},romfile="), "-drive".into()]);
             argv.extend([flash(0, ",readonly=on", &root.join("usr/share/OVMF/OVMF_CODE_4M.fd")), "-drive".into()]);
             argv.push(flash(1, "", &vars));
-            if firmware == Firmware::UefiHttp {
-                for family in [4, 6] {
-                    argv.extend(["-fw_cfg".into(), format!("name=opt/org.tianocore/IPv{family}PXESupport,string=n")]);
-                }
+            // what it would try first takes its time
+            for family in if firmware == Firmware::UefiHttp { &[4, 6][..] } else { &[6] } {
+                argv.extend(["-fw_cfg".into(), format!("name=opt/org.tianocore/IPv{family}PXESupport,string=n")]);
             }
         }
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();

@@ -17,6 +17,8 @@ struct Chosen {
     force: bool,
 }
 
+/// PXE 2.1 §2.3, sub-option 6 (discovery control), bit 3: boot the file of this answer, ask nobody.
+const USE_THIS_FILE: [u8; 4] = [6, 1, 8, 255];
 /// The server's port, and a relay's.
 const SERVER_PORT: u16 = 67;
 
@@ -206,6 +208,10 @@ impl Case<'_> {
                 if class.starts_with(kind.as_bytes()) {
                     put(code::VENDOR_CLASS, kind.as_bytes().to_vec(), true);
                 }
+            }
+            // PXE 2.1 §2.2.3: an answer of a PXE server that says nothing more sends EDK2 to port 4011 for the file
+            if class.starts_with(b"PXEClient") {
+                put(code::VENDOR, USE_THIS_FILE.to_vec(), true);
             }
         }
         // RFC 4578 §2.3: echoed to those that sent it
