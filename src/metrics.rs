@@ -17,7 +17,18 @@ type Source = Box<dyn Fn(&mut Samples) + Send + Sync>;
 #[derive(Default)]
 struct Registry {
     counters: RwLock<BTreeMap<Series, Arc<AtomicU64>>>,
-    sources: RwLock<Vec<Source>>,
+}
+
+/// What is asked for its values whenever somebody reads the metrics. Counters belong to the process, these to one
+/// daemon: a test has several.
+#[derive(Clone, Default)]
+pub struct Sources(Arc<RwLock<Vec<Source>>>);
+
+impl Sources {
+    /// Registers one more.
+    pub fn add(&self, samples: impl Fn(&mut Samples) + Send + Sync + 'static) {
+        self.0.write().unwrap_or_else(|e| e.into_inner()).push(Box::new(samples));
+    }
 }
 
 fn registry() -> &'static Registry {
@@ -39,16 +50,6 @@ pub fn counter(name: &'static str, labels: &[(&'static str, &str)]) -> Arc<Atomi
     let mut counters = registry().counters.write().unwrap_or_else(|e| e.into_inner());
     let series = if counters.len() < SERIES { series } else { ("lanlord_metrics_dropped_total", Vec::new()) };
     counters.entry(series).or_default().clone()
-}
-
-/// Registers something that is asked for its values whenever somebody reads the metrics.
-pub fn source(samples: impl Fn(&mut Samples) + Send + Sync + 'static) {
-    registry().sources.write().unwrap_or_else(|e| e.into_inner()).push(Box::new(samples));
-}
-
-/// Forgets all sources: for a daemon that is built again in the same process.
-pub fn clear_sources() {
-    registry().sources.write().unwrap_or_else(|e| e.into_inner()).clear();
 }
 
 /// Name, labels and value of a counter that a part keeps by itself.
@@ -123,15 +124,15 @@ impl Samples {
     }
 }
 
-/// All series as text.
-pub fn render() -> String {
+/// All series as text: the counters, and what these say.
+pub fn render(sources: &Sources) -> String {
     let mut samples = Samples::default();
     for ((name, labels), value) in registry().counters.read().unwrap_or_else(|e| e.into_inner()).iter() {
         let labels: Vec<(&str, &str)> = labels.iter().map(|(key, value)| (*key, value.as_str())).collect();
         #[allow(clippy::cast_precision_loss)]
         samples.put(name, &labels, value.load(Ordering::Relaxed) as f64);
     }
-    for source in registry().sources.read().unwrap_or_else(|e| e.into_inner()).iter() {
+    for source in sources.0.read().unwrap_or_else(|e| e.into_inner()).iter() {
         source(&mut samples);
     }
     write(&samples)
@@ -181,11 +182,13 @@ mod tests {
     fn counters_and_sources_are_rendered_with_their_type() {
         count("lanlord_test_things_total", &[("reason", "a \"quoted\" one")]);
         count("lanlord_test_things_total", &[("reason", "a \"quoted\" one")]);
-        source(|samples| samples.put("lanlord_test_depth", &[], 7.5));
-        let text = render();
+        let (sources, others) = (Sources::default(), Sources::default());
+        sources.add(|samples| samples.put("lanlord_test_depth", &[], 7.5));
+        others.add(|samples| samples.put("lanlord_test_depth", &[], 8.5));
+        let text = render(&sources);
         assert!(text.contains(
             "# TYPE lanlord_test_things_total counter\nlanlord_test_things_total{reason=\"a \\\"quoted\\\" one\"} 2\n"
         ));
-        assert!(text.contains("# TYPE lanlord_test_depth gauge\nlanlord_test_depth 7.5\n"));
+        assert!(text.contains("# TYPE lanlord_test_depth gauge\nlanlord_test_depth 7.5\n"), "only ours: {text}");
     }
 }

@@ -11,6 +11,7 @@ use super::shells::Shells;
 use super::{keep_trying, random, sockets};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::metrics::Sources;
 use crate::server::{claws, http};
 use crate::service::access::{Credential, Right};
 use crate::service::bus::Bus;
@@ -19,8 +20,8 @@ use crate::service::reload::Reloads;
 
 impl Shells<'_> {
     /// Starts the listeners of the API.
-    pub fn api(&self, clock: Arc<dyn Clock>, reloads: Reloads, socket: PathBuf) {
-        let router = self.router(clock, reloads);
+    pub fn api(&self, clock: Arc<dyn Clock>, reloads: Reloads, socket: PathBuf, sources: Sources) {
+        let router = self.router(clock, reloads, sources);
         let (unix, health, cancel) = (router.clone(), self.services.health.clone(), self.intake.clone());
         let changes = self.links.changes();
         health.set("api socket", State::Starting);
@@ -44,7 +45,7 @@ impl Shells<'_> {
         }
     }
 
-    fn router(&self, clock: Arc<dyn Clock>, reloads: Reloads) -> Router {
+    fn router(&self, clock: Arc<dyn Clock>, reloads: Reloads, sources: Sources) -> Router {
         let services = self.services;
         let sessions = http::session::Sessions::new(clock.clone(), random());
         let api = http::api::Api {
@@ -57,6 +58,7 @@ impl Shells<'_> {
             phones: services.phones.clone(),
             hosts: services.hosts.clone(),
             reloads,
+            sources,
             domain: self.config.server.domain.clone(),
             sessions: sessions.clone(),
             new_id: Box::new(new_id),

@@ -19,6 +19,7 @@ use super::session::Sessions;
 use crate::clock::Clock;
 use crate::domain::hex;
 use crate::domain::time::{Mono, Wall};
+use crate::metrics::Sources;
 use crate::service::access::{Access, Credential, Right};
 use crate::service::devices::Devices;
 use crate::service::events::Events;
@@ -67,6 +68,8 @@ pub struct Api {
     pub phones: Arc<Provisioning>,
     pub hosts: Hosts,
     pub reloads: Reloads,
+    /// What the metrics are asked of.
+    pub sources: Sources,
     /// The site's domain, for the page.
     pub domain: String,
     pub sessions: Arc<Sessions>,

@@ -46,8 +46,8 @@ fn parts(api: &Api) -> Value {
     Value::Object(api.health.parts().into_iter().map(|(part, state)| (part, word(state))).collect())
 }
 
-async fn metrics_text() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render())
+async fn metrics_text(State(api): State<Arc<Api>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render(&api.sources))
 }
 
 /// Something to look at, with what to do about it.
