@@ -13,6 +13,8 @@ BUILD=(gcc libc6-dev make git ca-certificates)
 LAN=(iproute2 procps util-linux "busybox|busybox-static" udhcpc isc-dhcp-client dhcpcd-base isc-dhcp-relay
   tftp-hpa bind9-dnsutils curl iputils-ping python3 jq)
 LAB=(systemd ndisc6 wide-dhcpv6-client strace nsd dnsmasq-base chromium chromium-driver fonts-dejavu-core)
+# the peers that imports are compared with
+PEERS=(kea-dhcp4-server kea-dhcp6-server isc-dhcp-server dnsmasq-base)
 DEB=(dpkg-dev)
 MACHINE=(mmdebstrap systemd-container lintian)
 BENCH=(kea-dhcp4-server kea-admin dnsmasq-base nsd dnsperf)
@@ -25,7 +27,7 @@ check=0 want=()
 (($#)) || set -- test
 for group in "$@"; do
   case $group in
-    test) want+=("${BUILD[@]}" "${LAN[@]}" "${PAGE[@]}" "${LAB[@]}" "${DEB[@]}" "${MACHINE[@]}") ;;
+    test) want+=("${BUILD[@]}" "${LAN[@]}" "${PAGE[@]}" "${LAB[@]}" "${PEERS[@]}" "${DEB[@]}" "${MACHINE[@]}") ;;
     demo) want+=("${BUILD[@]}" "${LAN[@]}" "${PAGE[@]}") ;;
     bench) want+=("${BUILD[@]}" "${LAN[@]}" "${BENCH[@]}") ;;
     fuzz) want+=("${BUILD[@]}" g++) ;;

@@ -1,6 +1,7 @@
 //! `[[class]]`, `[[boot]]` and `[[option]]`: which clients are meant, what they get, and options that the
 //! registry does not know. Owns the complaints about names of classes, cycles and patterns, at their place.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::networks::{Effects, effects};
@@ -192,7 +193,12 @@ fn menu_entry(section: &Section<'_>) -> Option<String> {
 /// `[[option]]`.
 pub(super) fn definitions(top: &Section<'_>) -> Definitions {
     let mut list: Vec<Definition> = Vec::new();
+    let mut forced = HashSet::new();
     for section in top.tables("option", "option") {
+        if let Some(code) = known_and_forced(&section) {
+            forced.insert(code);
+            continue;
+        }
         let space = section.number("enterprise", 1..=u64::from(u32::MAX)).and_then(|n| u32::try_from(n).ok());
         let within = section.number("within", 1..=254).and_then(|n| u8::try_from(n).ok());
         let code = section.number("code", 1..=254).and_then(|n| u8::try_from(n).ok());
@@ -226,7 +232,21 @@ pub(super) fn definitions(top: &Section<'_>) -> Definitions {
         }
         list.push(definition);
     }
-    Definitions::new(list)
+    Definitions::new(list).forcing(forced)
+}
+
+/// An option of the registry that nothing is said of but that it is always sent.
+fn known_and_forced(section: &Section<'_>) -> Option<u8> {
+    let plain = ["name", "type", "list", "enterprise", "within"].into_iter().all(|key| !section.has(key));
+    if !plain || !section.has("always_send") {
+        return None;
+    }
+    let code = section.number("code", 1..=254).and_then(|n| u8::try_from(n).ok())?;
+    let entry = options::by_code(code)?;
+    if entry.owned {
+        section.doc.complain(&section.span, format!("option {code} is written by the server itself"), None);
+    }
+    section.flag("always_send").unwrap_or(false).then_some(code)
 }
 
 impl Reader<'_, '_> {

@@ -58,10 +58,11 @@ pub struct Subnet {
     pub dns: Option<Vec<Ipv4Addr>>,
     pub ntp: Vec<Ipv4Addr>,
     pub lease_time: Option<Duration>,
+    /// What a client may ask for: the least and the most.
+    pub lease_bounds: Bounds,
     pub server_id: Option<Ipv4Addr>,
-    pub next_server: Option<Ipv4Addr>,
-    pub server_name: Option<String>,
-    pub boot_file: Option<String>,
+    /// Only boot fields.
+    pub boot: Effects,
     pub relays: Vec<Ipv4Addr>,
     /// Classes that it is for.
     pub guard: Vec<At<String>>,
@@ -81,6 +82,7 @@ pub struct Pool {
     pub exclude: Vec<RangeInclusive<Ipv4Addr>>,
     pub guard: Vec<At<String>>,
     pub lease_time: Option<Duration>,
+    pub lease_bounds: Bounds,
     pub options: Vec<(At<String>, At<String>)>,
     /// Where it stands in the file.
     pub span: Range<usize>,
@@ -102,6 +104,9 @@ pub struct Effects {
     pub boot_file: Option<At<String>>,
     pub lease_time: Option<Duration>,
 }
+
+/// The least and the most that a client may ask for.
+pub type Bounds = (Option<Duration>, Option<Duration>);
 
 /// An address, or two with a hyphen between them.
 struct Addresses(RangeInclusive<Ipv4Addr>);
@@ -240,10 +245,9 @@ fn subnet(section: &Section<'_>, others: &[Subnet]) -> Option<Subnet> {
         dns: section.has("dns").then(|| four("dns")),
         ntp: four("ntp"),
         lease_time: lease_time(section, "lease_time"),
+        lease_bounds: lease_bounds(section),
         server_id: section.parsed::<Ipv4Addr>("server_id", IPV4).map(|at| at.value),
-        next_server: section.parsed::<Ipv4Addr>("next_server", IPV4).map(|at| at.value),
-        server_name: section.text("server_name").map(|at| at.value),
-        boot_file: section.text("boot_file").map(|at| at.value),
+        boot: boot_fields(section),
         relays: ipv4s(section, "relays"),
         guard: section.texts("class").unwrap_or_default(),
         class_options: section
@@ -277,6 +281,7 @@ fn pools(section: &Section<'_>, prefix: &IpNet) -> Vec<Pool> {
         exclude: Vec::new(),
         guard: Vec::new(),
         lease_time: None,
+        lease_bounds: (None, None),
         options: Vec::new(),
         span: at.span,
     });
@@ -288,9 +293,10 @@ fn pools(section: &Section<'_>, prefix: &IpNet) -> Vec<Pool> {
         let exclude: Vec<_> = ranges(&below, "exclude", prefix).into_iter().map(|at| at.value).collect();
         let guard = below.texts("class").unwrap_or_default();
         let (lease_time, options) = (lease_time(&below, "lease_time"), below.pairs("options"));
+        let lease_bounds = lease_bounds(&below);
         for At { value: range, span } in ranges(&below, "range", prefix) {
             let (exclude, guard, options) = (exclude.clone(), guard.clone(), options.clone());
-            out.push(Pool { range, exclude, guard, lease_time, options, span });
+            out.push(Pool { range, exclude, guard, lease_time, lease_bounds, options, span });
         }
     }
     refuse_overlaps(section, &out);
@@ -322,11 +328,29 @@ fn class_options(section: &Section<'_>) -> Option<ClassOptions> {
 pub(super) fn effects(section: &Section<'_>) -> Effects {
     Effects {
         options: section.pairs("options"),
+        lease_time: section.known("lease_time").then(|| lease_time(section, "lease_time")).flatten(),
+        ..boot_fields(section)
+    }
+}
+
+/// The boot fields among them.
+pub(super) fn boot_fields(section: &Section<'_>) -> Effects {
+    Effects {
         next_server: section.text("next_server"),
         server_name: section.text("server_name"),
         boot_file: section.text("boot_file"),
-        lease_time: section.known("lease_time").then(|| lease_time(section, "lease_time")).flatten(),
+        ..Effects::default()
     }
+}
+
+fn lease_bounds(section: &Section<'_>) -> Bounds {
+    let bounds = (lease_time(section, "min_lease_time"), lease_time(section, "max_lease_time"));
+    if let (Some(least), Some(most)) = bounds
+        && least > most
+    {
+        section.doc.complain(&section.span, "`min_lease_time` is above `max_lease_time`", None);
+    }
+    bounds
 }
 
 fn ranges(section: &Section<'_>, key: &str, prefix: &IpNet) -> Vec<At<RangeInclusive<Ipv4Addr>>> {

@@ -7,20 +7,21 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::dhcp6::{self, Dhcp6};
-use super::networks::{Network, Subnet};
+use super::networks::{Bounds, Network, Subnet};
 use super::raw::{At, Document, Section};
 use super::reservations::{self, Reservation};
 use super::services::{Dhcp4, Dns, Netboot, Provisioning};
 use crate::domain::dhcp::classes::Classes;
 use crate::domain::dhcp::definitions::{Definitions, Meaning, Spot};
 use crate::domain::dhcp::options::{self, Type};
-use crate::domain::dhcp::policy::{Boot, ClassOptions, LeaseTimes, Policy, Pool, Rules, Server, Setting, Value};
+use crate::domain::dhcp::policy::{ClassOptions, LeaseTimes, Policy, Pool, Rules, Setting, Value};
 use crate::domain::dhcp::policy::{Network as Link, Placeholders, Subnet as Prefix, Subnet6};
 use crate::domain::dhcp::value;
 use crate::domain::lease::{Origin, Reservation as Reserved};
 
 type Options = [(At<String>, At<String>)];
 
+const ROUTER: u8 = 3;
 const DNS_SERVERS: u8 = 6;
 const NTP_SERVERS: u8 = 42;
 /// RFC 3925 §4.
@@ -52,12 +53,16 @@ pub(super) fn read(top: &Section<'_>, parts: &Parts<'_>) -> Policy {
         super::classes::classes(top, &Reader { doc, definitions: &definitions, classes: &none })
     };
     let reader = Reader { doc, definitions: &definitions, classes: &classes };
-    let Parts { networks, dhcp4, dhcp6, phones, .. } = parts;
+    let Parts { networks, dhcp4, dhcp6, dns, phones, .. } = parts;
     let mut policy = Policy::new(networks.iter().map(|network| link(&reader, network, parts)).collect());
     policy.options = reader.settings(&dhcp4.options);
+    if dns.enabled && !policy.options.iter().any(|s| s.code == DNS_SERVERS) {
+        policy.options.extend(Setting::parse(DNS_SERVERS, "${server_ip}", false));
+    }
+    policy.boot_fields = reader.effects(&dhcp4.boot).boot;
     policy.boot = super::classes::boot(top, &reader);
     policy.menu = parts.netboot.menu.clone();
-    policy.times = times(dhcp4, dhcp4.lease_time);
+    policy.times = times(dhcp4);
     policy.rules = rules(dhcp4);
     policy.http_url = phones.url();
     dhcp6::settle(doc, dhcp6, &mut policy);
@@ -87,13 +92,32 @@ fn rules(dhcp4: &Dhcp4) -> Rules {
     }
 }
 
-fn times(dhcp4: &Dhcp4, default: Duration) -> LeaseTimes {
+fn times(dhcp4: &Dhcp4) -> LeaseTimes {
     LeaseTimes {
-        default: seconds(default),
-        min: seconds(dhcp4.min_lease_time.min(default)),
-        max: seconds(dhcp4.max_lease_time.max(default)),
+        default: seconds(dhcp4.lease_time),
+        min: seconds(dhcp4.min_lease_time.min(dhcp4.lease_time)),
+        max: seconds(dhcp4.max_lease_time.max(dhcp4.lease_time)),
         infinite: dhcp4.infinite_leases,
     }
+}
+
+/// What a part of the configuration says of times, if it says anything.
+fn times_of(dhcp4: &Dhcp4, default: Option<Duration>, bounds: Bounds) -> Option<LeaseTimes> {
+    let (least, most) = bounds;
+    if (default, least, most) == (None, None, None) {
+        return None;
+    }
+    let default = default.unwrap_or(dhcp4.lease_time);
+    Some(LeaseTimes {
+        default: seconds(default),
+        min: seconds(least.unwrap_or(dhcp4.min_lease_time).min(default)),
+        max: seconds(most.unwrap_or(dhcp4.max_lease_time).max(default)),
+        infinite: dhcp4.infinite_leases,
+    })
+}
+
+fn or(own: Bounds, outer: Bounds) -> Bounds {
+    (own.0.or(outer.0), own.1.or(outer.1))
 }
 
 /// A time in seconds; what does not fit is as long as can be.
@@ -104,10 +128,6 @@ pub(super) fn seconds(time: Duration) -> u32 {
 fn link(reader: &Reader<'_, '_>, network: &Network, parts: &Parts<'_>) -> Link {
     let Parts { dhcp4, dhcp6, dns, .. } = parts;
     let doc = reader.doc;
-    let mut own = reader.settings(&network.options);
-    if dns.enabled && !own.iter().any(|s| s.code == DNS_SERVERS) {
-        own.extend(Setting::parse(DNS_SERVERS, "${server_ip}", false));
-    }
     Link {
         name: network.name.clone(),
         interface: network.interface.clone(),
@@ -119,7 +139,7 @@ fn link(reader: &Reader<'_, '_>, network: &Network, parts: &Parts<'_>) -> Link {
         relays6: network.relays6.clone(),
         interface_ids: network.interface_ids.clone(),
         options6: dhcp6::of_network(doc, network, dns.enabled),
-        options: own,
+        options: reader.settings(&network.options),
         authoritative: network.authoritative.unwrap_or(dhcp4.authoritative),
         identify: network.identify,
         trusted: network.trust_relay_info,
@@ -138,18 +158,21 @@ fn prefix6(reader: &Reader<'_, '_>, subnet: &Subnet, dhcp6: &Dhcp6) -> Option<Su
 fn prefix(reader: &Reader<'_, '_>, subnet: &Subnet, dhcp4: &Dhcp4) -> Option<Prefix> {
     let IpNet::V4(net) = subnet.prefix else { return None };
     let mut own = reader.settings(&subnet.options);
-    let mut servers = |code: u8, list: &[std::net::Ipv4Addr]| {
+    let servers = |own: &mut Vec<Setting>, code: u8, list: &[std::net::Ipv4Addr]| {
         let octets: Vec<u8> = list.iter().flat_map(|ip| ip.octets()).collect();
         if !octets.is_empty() {
-            own.push(Setting { code, value: Value::Wire(octets), force: false, at: None });
+            own.push(Setting { code, value: Value::Wire(octets), force: reader.definitions.is_forced(code), at: None });
         }
     };
-    servers(DNS_SERVERS, subnet.dns.as_deref().unwrap_or_default());
-    servers(NTP_SERVERS, &subnet.ntp);
+    servers(&mut own, DNS_SERVERS, subnet.dns.as_deref().unwrap_or_default());
+    servers(&mut own, NTP_SERVERS, &subnet.ntp);
+    if !own.iter().any(|setting| setting.code == ROUTER) {
+        servers(&mut own, ROUTER, subnet.router.as_slice());
+    }
     let pool = |pool: &super::networks::Pool| Pool {
         exclude: [subnet.exclude.as_slice(), &pool.exclude].concat(),
         options: reader.settings(&pool.options),
-        times: pool.lease_time.map(|time| times(dhcp4, time)),
+        times: times_of(dhcp4, pool.lease_time.or(subnet.lease_time), or(pool.lease_bounds, subnet.lease_bounds)),
         guard: reader.guard(&pool.guard),
         ..Pool::new(*pool.range.start(), *pool.range.end())
     };
@@ -161,14 +184,10 @@ fn prefix(reader: &Reader<'_, '_>, subnet: &Subnet, dhcp4: &Dhcp4) -> Option<Pre
         pools: subnet.pools.iter().map(pool).collect(),
         router: subnet.router,
         options: own,
-        times: subnet.lease_time.map(|time| times(dhcp4, time)),
+        times: times_of(dhcp4, subnet.lease_time, subnet.lease_bounds),
         relays: subnet.relays.clone(),
         server_id: subnet.server_id,
-        boot: Boot {
-            next_server: subnet.next_server.map(Server::Address),
-            server_name: subnet.server_name.clone(),
-            file: subnet.boot_file.clone(),
-        },
+        boot: reader.effects(&subnet.boot).boot,
         guard: reader.guard(&subnet.guard),
         class_options: subnet.class_options.iter().map(of_class).collect(),
         ..Prefix::new(net)

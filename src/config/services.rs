@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::networks::Effects;
 use super::phones;
 use super::raw::{At, Document, Section};
 use crate::domain::dhcp::guard::Rates;
@@ -81,6 +82,8 @@ pub struct Dhcp4 {
     pub rogue_probe: bool,
     /// Other DHCP servers that belong there.
     pub known_servers: Vec<Ipv4Addr>,
+    /// Boot fields of the header; only these are read of them.
+    pub boot: Effects,
     /// Name or number, and value.
     pub options: Vec<(At<String>, At<String>)>,
 }
@@ -113,6 +116,7 @@ impl Default for Dhcp4 {
             check_source_mac: false,
             rogue_probe: true,
             known_servers: Vec::new(),
+            boot: Effects::default(),
             options: Vec::new(),
         }
     }
@@ -266,6 +270,7 @@ pub(super) fn dhcp4(section: Option<Section<'_>>) -> Dhcp4 {
         check_source_mac: s.flag("check_source_mac").unwrap_or(d.check_source_mac),
         rogue_probe: s.flag("rogue_probe").unwrap_or(d.rogue_probe),
         known_servers: super::networks::ipv4s(&s, "known_servers"),
+        boot: super::networks::boot_fields(&s),
         options: s.pairs("options"),
     };
     if dhcp4.min_lease_time > dhcp4.max_lease_time {

@@ -3,6 +3,7 @@
 
 use super::model::class_name;
 use crate::domain::hex;
+use crate::domain::net::Mac;
 
 /// Depth of a condition (DH-306).
 pub const DEPTH: usize = 32;
@@ -20,6 +21,10 @@ pub enum Expr {
     Sub(u16, u16),
     /// One of the words of our language that stand alone: `mac`, `interface`, `relay.circuit_id`.
     Word(&'static str),
+    /// A longer one, ready: `vendor[4491].option[1]`, `relay6[0].peeraddr`.
+    Path(String),
+    /// A number as text, by the name of the function.
+    Told(&'static str, Box<Expr>),
     Substring(Box<Expr>, i64, Option<i64>),
     Concat(Box<Expr>, Box<Expr>),
     Split(Box<Expr>, Box<Expr>, u32),
@@ -32,8 +37,9 @@ pub enum Expr {
     /// A regular expression that is found somewhere in the value.
     Match(String, Box<Expr>),
     Eq(Box<Expr>, Box<Expr>),
-    And(Box<Expr>, Box<Expr>),
-    Or(Box<Expr>, Box<Expr>),
+    /// Flat, as are those below: there may be thousands.
+    And(Vec<Expr>),
+    Or(Vec<Expr>),
     Not(Box<Expr>),
 }
 
@@ -49,14 +55,22 @@ impl Expr {
     pub fn and(self, other: Expr) -> Expr {
         match (self, other) {
             (Expr::Always(true), only) | (only, Expr::Always(true)) => only,
-            (a, b) => Expr::And(Box::new(a), Box::new(b)),
+            (Expr::And(mut all), b) => {
+                all.push(b);
+                Expr::And(all)
+            }
+            (a, b) => Expr::And(vec![a, b]),
         }
     }
 
     pub fn or(self, other: Expr) -> Expr {
         match (self, other) {
             (Expr::Always(false), only) | (only, Expr::Always(false)) => only,
-            (a, b) => Expr::Or(Box::new(a), Box::new(b)),
+            (Expr::Or(mut any), b) => {
+                any.push(b);
+                Expr::Or(any)
+            }
+            (a, b) => Expr::Or(vec![a, b]),
         }
     }
 
@@ -92,6 +106,7 @@ impl Expr {
             | Expr::Upper(a)
             | Expr::Exists(a)
             | Expr::Not(a)
+            | Expr::Told(_, a)
             | Expr::Match(_, a) => {
                 a.collect(out);
             }
@@ -99,12 +114,34 @@ impl Expr {
                 a.collect(out);
                 b.collect(out);
             }
-            Expr::Eq(a, b) | Expr::And(a, b) | Expr::Or(a, b) => {
+            Expr::Eq(a, b) => {
                 a.collect(out);
                 b.collect(out);
             }
+            Expr::And(list) | Expr::Or(list) => list.iter().for_each(|e| e.collect(out)),
             Expr::IfElse(a, b, c) => [a, b, c].into_iter().for_each(|e| e.collect(out)),
-            Expr::Text(_) | Expr::Number(_) | Expr::Always(_) | Expr::Option(_) | Expr::Sub(..) | Expr::Word(_) => {}
+            Expr::Text(_)
+            | Expr::Number(_)
+            | Expr::Always(_)
+            | Expr::Option(_)
+            | Expr::Sub(..)
+            | Expr::Word(_)
+            | Expr::Path(_) => {}
+        }
+    }
+
+    /// The hardware addresses, if it asks for nothing but whether it is one of them.
+    pub fn macs(&self) -> Option<Vec<Mac>> {
+        let one = |e: &Expr| match e {
+            Expr::Eq(a, b) if **a == Expr::Word("mac") => match &**b {
+                Expr::Text(octets) => <[u8; 6]>::try_from(&octets[..]).ok().map(Mac),
+                _ => None,
+            },
+            _ => None,
+        };
+        match self {
+            Expr::Or(any) => any.iter().map(one).collect(),
+            other => one(other).map(|mac| vec![mac]),
         }
     }
 
@@ -122,6 +159,8 @@ impl Expr {
             Expr::Option(code) => format!("option[{code}]"),
             Expr::Sub(code, sub) => format!("option[{code}].sub[{sub}]"),
             Expr::Word(word) => (*word).to_owned(),
+            Expr::Path(path) => path.clone(),
+            Expr::Told(name, of) => word(name, &[of]),
             Expr::Substring(a, start, Some(length)) => format!("substring({}, {start}, {length})", a.spelled()),
             Expr::Substring(a, start, None) => format!("substring({}, {start}, all)", a.spelled()),
             Expr::Concat(a, b) => word("concat", &[a, b]),
@@ -134,10 +173,11 @@ impl Expr {
             Expr::Member(name) if name == "KNOWN" => "known".to_owned(),
             Expr::Member(name) if name == "UNKNOWN" => "unknown".to_owned(),
             Expr::Member(name) => format!("member('{}')", class_name(name)),
-            Expr::Match(regex, of) => format!("match('{regex}', {})", of.spelled()),
+            // ours must fit the whole value
+            Expr::Match(regex, of) => format!("match('.*({regex}).*', {})", of.spelled()),
             Expr::Eq(a, b) => format!("{} == {}", a.spelled(), b.spelled()),
-            Expr::And(a, b) => format!("{} and {}", a.inner(2), b.inner(2)),
-            Expr::Or(a, b) => format!("{} or {}", a.inner(1), b.inner(1)),
+            Expr::And(all) => all.iter().map(|e| e.inner(2)).collect::<Vec<_>>().join(" and "),
+            Expr::Or(any) => any.iter().map(|e| e.inner(1)).collect::<Vec<_>>().join(" or "),
             Expr::Not(a) => match &**a {
                 Expr::Eq(left, right) => format!("{} != {}", left.spelled(), right.spelled()),
                 other => format!("not {}", other.inner(3)),

@@ -37,6 +37,8 @@ pub struct Model {
     /// In the order that decides.
     pub classes: Vec<Class>,
     pub reservations: Vec<Reservation>,
+    /// Options of DHCPv4 that are sent unasked wherever they have a value, beside those that say so.
+    pub forced: Vec<(u16, Place)>,
     pub definitions: Vec<Definition>,
     pub knobs: Knobs,
     pub dns: Dns,
@@ -46,6 +48,28 @@ pub struct Model {
 }
 
 impl Model {
+    /// Kea takes the boot fields of a class before those of subnet and network, other than with options.
+    pub fn lift_boot(&mut self) {
+        let boot = |scope: &Scope| Scope {
+            next_server: scope.next_server,
+            boot_file: scope.boot_file.clone(),
+            server_name: scope.server_name.clone(),
+            ..Scope::default()
+        };
+        let classes: Vec<(String, Scope)> = self.classes.iter().map(|c| (c.name.clone(), boot(&c.scope))).collect();
+        for network in &mut self.networks {
+            let Network { scope: above, subnets, .. } = network;
+            for subnet in subnets {
+                for (class, scope) in &classes {
+                    let part = scope.collisions(&[&*above, &subnet.scope]);
+                    if !part.is_empty() {
+                        subnet.for_class(class, &part);
+                    }
+                }
+            }
+        }
+    }
+
     /// dhcpd and dnsmasq ask classes before pool, subnet and network; here a class of all networks comes
     /// after these. So what a class and such a level both set is told where it must win. `weak` are classes
     /// that come after subnets there, too.
@@ -168,7 +192,8 @@ pub struct Times {
 }
 
 impl Times {
-    fn or(self, outer: Times) -> Times {
+    /// What is not said here is said by `outer`.
+    pub fn or(self, outer: Times) -> Times {
         Times {
             default: self.default.or(outer.default),
             min: self.min.or(outer.min),
@@ -204,7 +229,11 @@ pub struct Network {
     pub name: String,
     pub interface: Option<String>,
     pub relays: Vec<Ipv4Addr>,
+    /// Interface-ids (DHCPv6 option 18) of relays that speak for it.
+    pub interface_ids: Vec<Vec<u8>>,
     pub by_mac: bool,
+    /// What switches on the link put into option 82 is believed.
+    pub trusted: bool,
     pub scope: Scope,
     /// Only for clients of one of these classes.
     pub guard: Vec<String>,
@@ -273,6 +302,8 @@ impl Subnet {
 pub struct Delegate {
     pub prefix: Ipv6Net,
     pub length: u8,
+    /// What the holder of the part around it leaves alone (RFC 6603).
+    pub exclude: Option<Ipv6Net>,
     pub place: Place,
 }
 

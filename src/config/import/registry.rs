@@ -24,6 +24,8 @@ pub enum Kind {
     Fqdn,
     /// Names in wire form, compressed in DHCPv4 only.
     Fqdns,
+    /// Names in wire form one after the other, never compressed.
+    FqdnRow,
     Bytes,
     Empty,
     /// Prefix and router, RFC 3442.
@@ -230,6 +232,7 @@ pub fn wire(family: Family, kind: Kind, list: bool, text: &str) -> Result<Vec<u8
         Empty => return Ok(Vec::new()),
         Special => return Err("its form is not read here".to_owned()),
         Fqdns => return names(family, whole),
+        FqdnRow => return names(V6, whole),
         Routes => return routes(whole),
         Sip => return value::parse_value(120, whole).map_err(|e| e.to_string()),
         _ => {}
@@ -265,7 +268,7 @@ pub fn one(kind: Kind, text: &str) -> Option<Vec<u8>> {
             _ => return None,
         },
         Text => text.as_bytes().to_vec(),
-        Fqdn | Fqdns => value::name(text)?,
+        Fqdn | Fqdns | FqdnRow => value::name(text)?,
         Bytes => bytes(text)?,
         Empty => Vec::new(),
         Routes | Sip | Special => return None,
@@ -284,7 +287,7 @@ fn word(kind: Kind) -> &'static str {
         Ip4 => "IPv4 address",
         Ip6 => "IPv6 address",
         Bool => "truth value",
-        Fqdn | Fqdns => "domain name",
+        Fqdn | Fqdns | FqdnRow => "domain name",
         _ => "number in range",
     }
 }

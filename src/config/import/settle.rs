@@ -13,6 +13,7 @@ pub fn settle(model: &mut Model, report: &mut Report) {
     times(model, report);
     links(model, report);
     interfaces(model, report);
+    trust(model, report);
     one_link(model, report);
     names(model);
     for network in &mut model.networks {
@@ -117,6 +118,30 @@ fn interfaces(model: &mut Model, report: &mut Report) {
         let why = "which interface it is on depends on the addresses of the machine";
         let todo = format!("set interface of the network {}, unless only relays speak for it", network.name);
         report.look(&network.place, format!("network {}", network.name), why, todo);
+    }
+}
+
+/// What switches that do not relay put into option 82 is believed by the other servers. Here it is only where
+/// the configuration asks for it, and the report tells.
+fn trust(model: &mut Model, report: &mut Report) {
+    let asks = |test: &super::expr::Expr| test.spelled().contains("option[82]");
+    let by_relay = |host: &Reservation| {
+        host.keys.iter().any(|key| match key {
+            Key::Circuit(_) | Key::Remote(_) => true,
+            Key::Test(test) => asks(test),
+            Key::Mac(_) | Key::ClientId(_) | Key::Duid(_) => false,
+        })
+    };
+    let hosts = model.reservations.iter().chain(model.networks.iter().flat_map(|network| &network.reservations));
+    if !model.v4 || !(model.classes.iter().filter_map(|class| class.test.as_ref()).any(asks) || { hosts }.any(by_relay))
+    {
+        return;
+    }
+    for network in model.networks.iter_mut().filter(|network| network.interface.is_some() && !is_six(network)) {
+        network.trusted = true;
+        let why = "classes or reservations ask for it, and whoever is on the link can send it";
+        let todo = "set trust_relay_info = false, unless a switch writes it there";
+        report.look(&network.place, format!("option 82 on the network {}", network.name), why, todo);
     }
 }
 

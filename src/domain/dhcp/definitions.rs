@@ -2,7 +2,7 @@
 //! 125, sub-options of 43, 175 and the like. Owns what a name in an `options` table means; refuses codes that
 //! the protocol itself writes (DH-402).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::options::{self, Form, Type};
 
@@ -71,6 +71,8 @@ pub struct Meaning {
 pub struct Definitions {
     list: Vec<Definition>,
     by_spot: HashMap<(Option<u32>, Option<u8>, u8), usize>,
+    /// Options of the registry that are sent to those who did not ask for them, too.
+    forced: HashSet<u8>,
 }
 
 /// Text, or octets in hexadecimal: what is known of an option that nobody defined.
@@ -79,7 +81,17 @@ const UNKNOWN: Form = Form { kind: Type::Bytes, list: false };
 impl Definitions {
     pub fn new(list: Vec<Definition>) -> Definitions {
         let by_spot = list.iter().enumerate().map(|(at, d)| ((d.enterprise, d.within, d.code), at)).collect();
-        Definitions { list, by_spot }
+        Definitions { list, by_spot, forced: HashSet::new() }
+    }
+
+    /// With options of the registry that are always sent.
+    pub fn forcing(self, forced: HashSet<u8>) -> Definitions {
+        Definitions { forced, ..self }
+    }
+
+    /// True for those.
+    pub fn is_forced(&self, code: u8) -> bool {
+        self.forced.contains(&code)
     }
 
     /// Names, for completion.
@@ -95,6 +107,15 @@ impl Definitions {
 
     /// A name, a number, `43.2` (a sub-option), `125.4491.2` (an option of an enterprise); `None` if it is none.
     pub fn meaning(&self, name: &str) -> Option<Meaning> {
+        let meaning = self.own_meaning(name)?;
+        let code = match meaning.spot {
+            Spot::Option(code) | Spot::Within(code, _) => code,
+            Spot::Vendor(..) => 125,
+        };
+        Some(Meaning { always: meaning.always || self.is_forced(code), ..meaning })
+    }
+
+    fn own_meaning(&self, name: &str) -> Option<Meaning> {
         if let Some(definition) = self.list.iter().find(|definition| definition.name == name) {
             return Some(definition.meaning());
         }

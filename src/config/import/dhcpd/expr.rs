@@ -1,6 +1,6 @@
 //! dhcpd's expressions, into the tree of [`Expr`]. Refuses, with a reason, what cannot be asked here.
 
-use super::super::expr::{DEPTH, Expr};
+use super::super::expr::{BYTES, DEPTH, Expr};
 use super::super::registry;
 use super::tree::Tok;
 
@@ -9,14 +9,21 @@ pub type Names<'a> = &'a dyn Fn(&str) -> Option<(u16, Option<u16>)>;
 
 /// A condition.
 pub fn condition(words: &[Tok], names: Names<'_>) -> Result<Expr, String> {
+    bounded(words)?;
     let mut reader = Reader { words, at: 0, depth: 0, names };
     let expr = reader.or()?;
     reader.end()?;
     Ok(expr)
 }
 
+/// Each word becomes at least one octet of ours.
+fn bounded(words: &[Tok]) -> Result<(), String> {
+    if words.len() > BYTES { Err(format!("it has more than {BYTES} words")) } else { Ok(()) }
+}
+
 /// A value, such as what a class matches by.
 pub fn value(words: &[Tok], names: Names<'_>) -> Result<Expr, String> {
+    bounded(words)?;
     let mut reader = Reader { words, at: 0, depth: 0, names };
     let expr = reader.data()?;
     reader.end()?;
@@ -142,9 +149,27 @@ impl Reader<'_> {
             return Ok(equal(left, self.data()?).negated());
         }
         if self.sign('~') {
-            return Err("regular expressions cannot be asked here".to_owned());
+            return self.regex(left);
         }
         Err(format!("`=` is missing before {}", self.shown()))
+    }
+
+    /// `~= "pattern"` and, whatever the case, `~~ "pattern"`: found somewhere in the value.
+    fn regex(&mut self, of: Expr) -> Result<Expr, String> {
+        let any_case = self.sign('~');
+        if !any_case && !self.sign('=') {
+            return Err(format!("`=` or `~` is missing before {}", self.shown()));
+        }
+        let Some(Tok::Text(pattern)) = self.words.get(self.at) else {
+            return Err(format!("a pattern in quotes is missing before {}", self.shown()));
+        };
+        self.at += 1;
+        let text = String::from_utf8(pattern.clone()).map_err(|_| "the pattern is not UTF-8".to_owned())?;
+        let fine = !text.contains(['\'', '"']) && regex::bytes::Regex::new(&text).is_ok();
+        if !fine {
+            return Err("its regular expression means nothing here".to_owned());
+        }
+        Ok(Expr::Match(if any_case { format!("(?i){text}") } else { text }, Box::new(of)))
     }
 
     fn data(&mut self) -> Result<Expr, String> {

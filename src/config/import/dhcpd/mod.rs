@@ -23,6 +23,8 @@ mod networks;
 mod options;
 /// Statements.
 mod tree;
+/// Values of options.
+mod values;
 
 use tree::Statement;
 

@@ -53,6 +53,12 @@ impl Dhcpd<'_> {
         }
         network.guard = self.guard(&level, &statement.place).unwrap_or_default();
         network.scope = level.scope;
+        // the first pool of the link that has room is used, in the order of the file
+        let first = |subnet: &Subnet| subnet.pools.iter().map(|pool| pool.place.line).min().unwrap_or(usize::MAX);
+        let one_file = network.subnets.iter().flat_map(|s| &s.pools).all(|pool| pool.place.file == network.place.file);
+        if one_file {
+            network.subnets.sort_by_key(first);
+        }
         self.model.networks.push(network);
     }
 
@@ -174,6 +180,7 @@ impl Dhcpd<'_> {
                 subnet.delegate.extend(blocks.into_iter().map(|prefix| Delegate {
                     prefix,
                     length,
+                    exclude: None,
                     place: place.clone(),
                 }));
                 self.report.imported(&place, what);

@@ -2,8 +2,12 @@
 
 use super::super::model::{Definition, Family, Opt};
 use super::super::registry::{self, Kind};
-use super::tree::{Statement, Tok, shown};
+use super::tree::{Statement, Tok};
+use super::values::wire;
 use super::{At, Dhcpd, Level};
+
+/// Option 55.
+const PARAMETER_REQUEST_LIST: u16 = 55;
 
 /// An option that the site defined.
 #[derive(Debug, Clone)]
@@ -18,14 +22,16 @@ pub struct Own {
 }
 
 /// What a value looks like.
-struct Meaning {
-    family: Family,
+pub struct Meaning {
+    pub family: Family,
     /// Empty for the options of the protocol itself.
-    space: String,
-    code: u16,
-    kinds: Vec<Kind>,
-    array: bool,
-    carries: bool,
+    pub space: String,
+    pub code: u16,
+    /// More than one for a record.
+    pub kinds: Vec<Kind>,
+    pub array: bool,
+    /// It carries another space.
+    pub carries: bool,
 }
 
 fn kind(words: &[Tok]) -> Option<Kind> {
@@ -49,7 +55,8 @@ fn kind(words: &[Tok]) -> Option<Kind> {
             _ => return None,
         },
         ["domain-name"] => Kind::Fqdn,
-        ["domain-list"] | ["domain-list", "compressed"] => Kind::Fqdns,
+        ["domain-list", "compressed"] => Kind::Fqdns,
+        ["domain-list"] => Kind::FqdnRow,
         _ => return None,
     })
 }
@@ -214,6 +221,9 @@ impl Dhcpd<'_> {
             return;
         };
         let words = statement.head.get(2..).unwrap_or_default();
+        if (meaning.family, meaning.code) == (Family::V4, PARAMETER_REQUEST_LIST) && meaning.space.is_empty() {
+            return self.parameters(statement, words);
+        }
         match wire(&meaning, words) {
             Ok(wire) if meaning.space.is_empty() => {
                 self.report.imported(&place, what);
@@ -230,6 +240,22 @@ impl Dhcpd<'_> {
                 self.report.refused(&place, what, why, "set it by its number, with its value in hexadecimal after 0x");
             }
         }
+    }
+
+    /// A list of what clients are said to ask for: what is in it is sent unasked. Within `concat` octets are
+    /// hexadecimal.
+    fn parameters(&mut self, statement: &Statement, words: &[Tok]) {
+        let computed = words.first() == Some(&Tok::Sign('='));
+        let radix = if computed { 16 } else { 10 };
+        let octets = words.iter().filter_map(Tok::word).flat_map(|word| word.split(':'));
+        let codes: Vec<u16> = octets.filter_map(|octet| u16::from_str_radix(octet, radix).ok()).collect();
+        let (place, what) = (&statement.place, statement.shown());
+        if codes.is_empty() {
+            return self.report.refused(place, what, "it names no option", "see always_send of [[option]]");
+        }
+        let why = "what is in the list is sent to all clients that there is a value for";
+        self.report.adapted(place, what, why);
+        self.model.forced.extend(codes.into_iter().map(|code| (code, place.clone())));
     }
 
     /// Options of other spaces become the value of the option that carries them.
@@ -394,52 +420,4 @@ fn needless(word: &str) -> Option<&'static str> {
         "boot-unknown-clients" => "see the guards of pools",
         _ => return None,
     })
-}
-
-/// The bytes of a value.
-fn wire(meaning: &Meaning, words: &[Tok]) -> Result<Vec<u8>, String> {
-    let parts: Vec<&[Tok]> = words.split(|tok| *tok == Tok::Sign(',')).collect();
-    if words.is_empty() {
-        return Err("the value is missing".to_owned());
-    }
-    match &meaning.kinds[..] {
-        [Kind::Special] => return Err("its form is not read here".to_owned()),
-        [Kind::Fqdns] => {
-            let names: Vec<String> = parts.iter().filter_map(|part| part.first()?.name()).collect();
-            return registry::names(meaning.family, &names.join(","));
-        }
-        [Kind::Bytes | Kind::Text] => return blob(words),
-        _ => {}
-    }
-    let record = &meaning.kinds;
-    let exact = parts.len() == record.len();
-    let repeated = meaning.array && parts.len().is_multiple_of(record.len());
-    if !exact && !repeated {
-        return Err(format!("{} values are given where {} are possible", parts.len(), record.len()));
-    }
-    let mut out = Vec::new();
-    for (n, part) in parts.iter().enumerate() {
-        let kind = record[n % record.len()];
-        let text = match part {
-            [one] => one.name(),
-            _ => None,
-        };
-        let bytes = text.as_deref().and_then(|text| registry::one(kind, text));
-        out.extend(
-            bytes.ok_or_else(|| format!("`{}` is no value of that type; names are not looked up", shown(part)))?,
-        );
-    }
-    Ok(out)
-}
-
-/// Text in quotes, or octets in hexadecimal between colons.
-fn blob(words: &[Tok]) -> Result<Vec<u8>, String> {
-    match words {
-        [Tok::Text(bytes)] if !bytes.is_empty() => Ok(bytes.clone()),
-        [Tok::Text(_)] => Err("the value is empty".to_owned()),
-        [Tok::Word(word)] => {
-            registry::bytes(word).ok_or_else(|| format!("`{word}` must stand in quotes, or be octets between colons"))
-        }
-        _ => Err("it is computed for each client".to_owned()),
-    }
 }

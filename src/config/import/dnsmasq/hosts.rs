@@ -40,7 +40,7 @@ impl Dnsmasq<'_> {
                         format!("id:* of {}", line.shown()),
                         "a reservation by MAC holds for every client identifier",
                     ),
-                    id => host.keys.push(identifier(id)),
+                    id => host.keys.extend(identifier(id)),
                 }
             } else if let Some(inner) = part.strip_prefix('[').and_then(|p| p.strip_suffix(']')) {
                 self.address6(inner, line, &mut host);
@@ -169,13 +169,20 @@ fn hardware(text: &str) -> Option<Mac> {
     if mac.contains(':') || mac.matches('-').count() == 5 { mac.parse().ok() } else { None }
 }
 
-fn identifier(text: &str) -> Key {
+/// A text holds with and without an octet 0 before it, as some clients send it.
+fn identifier(text: &str) -> Vec<Key> {
     let octets = text.contains(':').then(|| registry::bytes(text)).flatten();
     match octets {
         // an identifier that begins as a DUID does is one of DHCPv6
-        Some(octets) if octets.len() >= 8 && octets[0] == 0 && (1..=4).contains(&octets[1]) => Key::Duid(octets),
-        Some(octets) => Key::ClientId(octets),
-        None => Key::ClientId(text.as_bytes().to_vec()),
+        Some(octets) if octets.len() >= 8 && octets[0] == 0 && (1..=4).contains(&octets[1]) => vec![Key::Duid(octets)],
+        Some(octets) => vec![Key::ClientId(octets)],
+        None => {
+            let prefixed = [&[0], text.as_bytes()].concat();
+            vec![
+                Key::ClientId(text.as_bytes().to_vec()),
+                Key::Test(Expr::Word("client_id").equals(Expr::Text(prefixed))),
+            ]
+        }
     }
 }
 

@@ -30,6 +30,11 @@ impl Line {
     }
 }
 
+/// True if the last of the parts stands in quotes: then it is text, whatever it looks like.
+pub fn quoted(text: &str) -> bool {
+    text.trim_end().ends_with('"')
+}
+
 /// What stands between commas outside of quotes, without the quotes.
 pub fn split(text: &str) -> Vec<String> {
     let mut out = vec![String::new()];

@@ -153,6 +153,12 @@ impl Dnsmasq<'_> {
                 self.report.imported(place, what);
             }
             "enable-ra" => {
+                for network in self.model.networks.iter_mut().filter(|network| network.ra.is_none()) {
+                    let six = |subnet: &super::model::Subnet| subnet.prefix.addr().is_ipv6();
+                    if network.subnets.iter().any(six) {
+                        network.ra = Some(super::model::Ra { managed: true, other: true, autonomous: false });
+                    }
+                }
                 self.report.adapted(place, what, "the networks with an IPv6 range send router advertisements")
             }
             "enable-tftp" | "tftp-root" | "tftp-secure" | "tftp-unique-root" => {
@@ -212,6 +218,8 @@ impl Dnsmasq<'_> {
             |scope: &mut Scope| scope.options.retain(|o| !(o.wire.is_empty() && o.text.is_none() && o.code != 80));
         unset(&mut model.global);
         model.global.authoritative = model.global.authoritative.or(Some(false));
+        // dnsmasq names itself in siaddr
+        model.global.next_is_self = model.global.next_server.is_none();
         if self.port != 0 && model.dns.forward.is_empty() {
             let why = "forwarders of /etc/resolv.conf are not read";
             self.report.look(&place, "name servers", why, "set dns.forward, or only names of ours are answered");

@@ -147,7 +147,12 @@ impl Dnsmasq<'_> {
             Ok(meaning) => meaning,
             Err(why) => return refuse(why, "set it by its number", self),
         };
-        match value(&meaning, &parts[1..]) {
+        let quoted = super::lines::quoted(&line.value) && meaning.kind.is_none_or(|kind| kind == Kind::Text);
+        let found = match quoted {
+            true => Ok((parts[1..].join(",").into_bytes(), None)),
+            false => value(&meaning, &parts[1..]),
+        };
+        match found {
             Ok((wire, text)) => {
                 let force = line.key == "dhcp-option-force";
                 let option = Opt { text, force, ..Opt::new(meaning.family, meaning.code, wire, &line.place) };

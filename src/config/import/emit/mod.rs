@@ -3,9 +3,12 @@
 
 use std::fmt::Write as _;
 
+use super::expr::Expr;
 use super::model::{Class, Family, Key, Model, Opt, Reservation, Scope, Times, class_name};
 use super::report::Report;
 use super::source::Place;
+use crate::domain::dhcp::classes::Expression;
+use crate::domain::dhcp::options;
 
 /// Networks, subnets, pools.
 mod networks;
@@ -25,6 +28,7 @@ struct Writer<'a> {
 pub fn toml(model: &Model, report: &mut Report) -> String {
     let mut writer = Writer { out: String::new(), report, model };
     writer.top();
+    writer.forced();
     for class in &model.classes {
         writer.class(class);
     }
@@ -58,11 +62,19 @@ impl Writer<'_> {
         if model.v4 {
             self.knobs();
             self.times(&model.global.times);
+            self.boot(&model.global);
             self.options("options", &model.global, Family::V4);
         }
         if model.v6 {
             let _ = writeln!(self.out, "\n[dhcp6]");
             self.line("enabled", "true");
+            if model.knobs.stateless == Some(true) {
+                self.line("mode", quoted("stateless"));
+            }
+            if let Some(flag) = model.knobs.rapid_commit6 {
+                self.line("rapid_commit", flag.to_string());
+            }
+            self.times6(&model.global.times6);
             self.options("options", &model.global, Family::V6);
         }
         if model.dns.enabled {
@@ -82,7 +94,8 @@ impl Writer<'_> {
     fn knobs(&mut self) {
         let (model, knobs) = (self.model, &self.model.knobs);
         self.line("authoritative", model.global.authoritative.unwrap_or(false).to_string());
-        let flags = [("rapid_commit", knobs.rapid_commit), ("echo_client_id", knobs.echo_client_id)];
+        let flags =
+            [("rapid_commit", knobs.rapid_commit), ("echo_client_id", knobs.echo_client_id), ("probe", knobs.probe)];
         for (key, flag) in flags {
             if let Some(flag) = flag {
                 self.line(key, flag.to_string());
@@ -100,6 +113,53 @@ impl Writer<'_> {
             if let Some(seconds) = seconds {
                 self.line(key, time(seconds));
             }
+        }
+    }
+
+    /// DHCPv6 has no bounds of what clients wish: they wish nothing.
+    fn times6(&mut self, times: &Times) {
+        for (key, seconds) in [("lease_time", times.default), ("preferred_time", times.preferred)] {
+            if let Some(seconds) = seconds {
+                self.line(key, time(seconds));
+            }
+        }
+    }
+
+    /// Options that are sent unasked.
+    fn forced(&mut self) {
+        let networks = || self.model.networks.iter();
+        let subnets = || networks().flat_map(|network| &network.subnets);
+        let scopes = std::iter::once(&self.model.global)
+            .chain(self.model.classes.iter().map(|class| &class.scope))
+            .chain(networks().map(|network| &network.scope))
+            .chain(subnets().map(|subnet| &subnet.scope))
+            .chain(subnets().flat_map(|subnet| &subnet.for_class).map(|class| &class.scope))
+            .chain(subnets().flat_map(|subnet| &subnet.pools).map(|pool| &pool.scope));
+        // those of a reservation are sent unasked anyway, and DHCPv6 sends what is asked for
+        let forced = scopes.flat_map(|scope| &scope.options).filter(|o| o.force && o.family == Family::V4);
+        let mut codes: Vec<(u16, &Place)> = forced.map(|option| (option.code, &option.place)).collect();
+        codes.extend(self.model.forced.iter().map(|(code, place)| (*code, place)));
+        codes.sort_by_key(|(code, _)| *code);
+        codes.dedup_by_key(|(code, _)| *code);
+        for (code, place) in codes {
+            let Ok(code) = u8::try_from(code) else { continue };
+            if options::by_code(code).is_some_and(|entry| entry.owned) {
+                continue;
+            }
+            self.heading("option", place);
+            self.line("code", code.to_string());
+            if options::by_code(code).is_none() {
+                self.line("name", quoted(&format!("option-{code}")));
+            }
+            self.line("always_send", "true");
+        }
+    }
+
+    /// Options of DHCPv6 that only some clients of a place get cannot be said.
+    fn no_options6(&mut self, scope: &Scope, what: &str) {
+        for option in scope.options.iter().filter(|option| option.family == Family::V6) {
+            let why = format!("DHCPv6 options of {what} cannot be said here");
+            self.report.refused(&option.place, format!("option {}", option.code), why, "set it for the subnet");
         }
     }
 
@@ -125,6 +185,8 @@ impl Writer<'_> {
     fn boot(&mut self, scope: &Scope) {
         if let Some(ip) = scope.next_server {
             self.line("next_server", quoted(&ip.to_string()));
+        } else if scope.next_is_self {
+            self.line("next_server", quoted("${server_ip}"));
         }
         if let Some(file) = &scope.boot_file {
             self.line("boot_file", quoted(file));
@@ -138,13 +200,32 @@ impl Writer<'_> {
         self.heading("class", &class.place);
         self.line("name", quoted(class_name(&class.name)));
         if let Some(test) = &class.test {
-            self.line("test", quoted(&test.spelled()));
+            self.test(test, &class.place, || format!("class {}", class.name));
         }
         self.boot(&class.scope);
         if let Some(seconds) = class.scope.times.default {
             self.line("lease_time", time(seconds));
         }
         self.options("options", &class.scope, Family::V4);
+        self.no_options6(&class.scope, "a class");
+    }
+
+    /// A condition; one that our language cannot say selects nobody.
+    fn test(&mut self, test: &Expr, place: &Place, what: impl Fn() -> String) {
+        let text = test.spelled();
+        // many addresses are a list of them
+        if let Some(macs) = test.macs().filter(|_| text.len() > 200) {
+            return self.line("mac", list(macs));
+        }
+        let any_option = |_: &str| Some(0u16);
+        match Expression::parse(&text, &any_option) {
+            Ok(_) => self.line("test", quoted(&text)),
+            Err(why) => {
+                let todo = "write the class anew, with the words of lanlord-dhcp(7)";
+                self.report.refused(place, what(), format!("its condition cannot be said here: {why}"), todo);
+                self.line("test", quoted("false"));
+            }
+        }
     }
 
     fn reservation(&mut self, heading: &str, host: &Reservation) {
@@ -157,7 +238,7 @@ impl Writer<'_> {
                 Key::Duid(id) => self.line("duid", quoted(&crate::domain::hex::write(id))),
                 Key::Circuit(id) => self.line("circuit_id", quoted(&format!("0x{}", crate::domain::hex::write(id)))),
                 Key::Remote(id) => self.line("remote_id", quoted(&format!("0x{}", crate::domain::hex::write(id)))),
-                Key::Test(test) => self.line("test", quoted(&test.spelled())),
+                Key::Test(test) => self.test(test, &host.place, || "reservation".to_owned()),
             }
         }
         match &macs[..] {
@@ -181,10 +262,11 @@ impl Writer<'_> {
         if !host.classes.is_empty() {
             self.line("class", list(host.classes.iter().map(|name| class_name(name))));
         }
-        self.boot(&host.scope);
+        self.boot(&Scope { next_is_self: false, ..host.scope.clone() });
         if let Some(seconds) = host.scope.times.default {
             self.line("lease_time", time(seconds));
         }
         self.options("options", &host.scope, Family::V4);
+        self.no_options6(&host.scope, "a reservation");
     }
 }

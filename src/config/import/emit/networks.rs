@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::super::model::{Family, Network, Pool, Scope, Subnet, class_name};
+use super::super::model::{Family, Network, Pool, Ra, Scope, Subnet, class_name};
 use super::Writer;
 use super::text::{list, quoted, time};
 
@@ -17,8 +17,15 @@ impl Writer<'_> {
         if !network.relays.is_empty() {
             self.line("relays", list(&network.relays));
         }
+        if !network.interface_ids.is_empty() {
+            let ids = network.interface_ids.iter().map(|id| format!("0x{}", crate::domain::hex::write(id)));
+            self.line("interface_ids", list(ids));
+        }
         if network.by_mac {
             self.line("identify", quoted("mac"));
+        }
+        if network.trusted {
+            self.line("trust_relay_info", "true");
         }
         if let Some(flag) = network.scope.authoritative.filter(|_| !four.is_empty()) {
             self.line("authoritative", flag.to_string());
@@ -29,12 +36,28 @@ impl Writer<'_> {
             self.line("class", list(network.guard.iter().map(|name| class_name(name))));
         }
         self.options("options", &scope, Family::V4);
+        self.options("options6", &scope, Family::V6);
+        match network.ra {
+            Some(ra) if network.interface.is_some() => self.advertisements(ra),
+            Some(_) => {
+                let what = format!("router advertisements of the network {}", network.name);
+                let why = "they need an interface, and which one is not known";
+                self.report.refused(&network.place, what, why, "set interface of the network, and [network.ra]");
+            }
+            None => {}
+        }
         for subnet in four.into_iter().chain(six) {
             self.subnet(subnet, &scope);
         }
         for host in &network.reservations {
             self.reservation("network.reservation", host);
         }
+    }
+
+    fn advertisements(&mut self, ra: Ra) {
+        self.out.push_str("[network.ra]\n");
+        self.line("enabled", "true");
+        self.line("autonomous", ra.autonomous.to_string());
     }
 
     /// A domain that is not everybody's is the network's.
@@ -54,8 +77,9 @@ impl Writer<'_> {
         let six = subnet.prefix.addr().is_ipv6();
         self.heading("network.subnet", &subnet.place);
         self.line("prefix", quoted(&subnet.prefix.to_string()));
-        let plain = |pool: &&Pool| pool.guard.is_empty() && pool.scope.is_empty();
-        let short: Vec<String> = subnet.pools.iter().filter(plain).map(range).collect();
+        // the first pool that has room is used: their order stays
+        let plain = |pool: &&Pool| six || pool.guard.is_empty() && pool.scope.is_empty();
+        let short: Vec<String> = subnet.pools.iter().take_while(plain).map(range).collect();
         if !short.is_empty() {
             self.line("pool", list(&short));
         }
@@ -64,34 +88,33 @@ impl Writer<'_> {
         }
         let mut scope = subnet.scope.clone();
         if six {
-            self.six(subnet);
+            self.six(subnet, above);
         } else {
             self.four(subnet, &mut scope, above);
         }
-        for pool in subnet.pools.iter().filter(|pool| !plain(pool)) {
+        for pool in subnet.pools.iter().skip(short.len()) {
             self.pool(pool);
         }
         for class in &subnet.for_class {
             self.heading("network.subnet.class_options", &subnet.place);
             self.line("class", quoted(class_name(&class.class)));
             self.boot(&class.scope);
+            if let Some(seconds) = class.scope.times.default {
+                self.line("lease_time", time(seconds));
+            }
             self.options("options", &class.scope, Family::V4);
+            self.no_options6(&class.scope, "a class");
         }
     }
 
     fn four(&mut self, subnet: &Subnet, scope: &mut Scope, above: &Scope) {
         // what only a subnet can say is said by each subnet
-        scope.next_server = scope.next_server.or(above.next_server).or(self.model.global.next_server);
-        scope.boot_file =
-            scope.boot_file.take().or_else(|| above.boot_file.clone()).or_else(|| self.model.global.boot_file.clone());
-        scope.server_name = scope
-            .server_name
-            .take()
-            .or_else(|| above.server_name.clone())
-            .or_else(|| self.model.global.server_name.clone());
-        if scope.times.default.is_none() {
-            scope.times = above.times;
+        if scope.next_server.is_none() && !scope.next_is_self {
+            (scope.next_server, scope.next_is_self) = (above.next_server, above.next_is_self);
         }
+        scope.boot_file = scope.boot_file.take().or_else(|| above.boot_file.clone());
+        scope.server_name = scope.server_name.take().or_else(|| above.server_name.clone());
+        scope.times = scope.times.or(above.times);
         let router = scope
             .option(Family::V4, 3)
             .and_then(|option| <[u8; 4]>::try_from(&option.wire[..]).ok())
@@ -100,9 +123,7 @@ impl Writer<'_> {
             self.line("router", quoted(&router.to_string()));
             scope.options.retain(|o| (o.family, o.code) != (Family::V4, 3));
         }
-        if let Some(seconds) = scope.times.default {
-            self.line("lease_time", time(seconds));
-        }
+        self.times(&scope.times);
         let relays: Vec<String> = subnet.relays.iter().filter(|ip| ip.is_ipv4()).map(ToString::to_string).collect();
         if !relays.is_empty() {
             self.line("relays", list(relays));
@@ -111,12 +132,22 @@ impl Writer<'_> {
         self.options("options", scope, Family::V4);
     }
 
-    fn six(&mut self, subnet: &Subnet) {
+    fn six(&mut self, subnet: &Subnet, above: &Scope) {
+        self.times6(&subnet.scope.times6.or(above.times6));
+        for pool in &subnet.pools {
+            self.no_options6(&pool.scope, "a pool");
+            if !pool.guard.is_empty() {
+                let what = format!("guard of the pool {}", range(pool));
+                let todo = "give the whole subnet the guard, or the pool to everybody";
+                self.report.refused(&pool.place, what, "pools of IPv6 are for every client of the subnet", todo);
+            }
+        }
         if !subnet.delegate.is_empty() {
-            let each = subnet
-                .delegate
-                .iter()
-                .map(|d| format!("{{ prefix = {}, length = {} }}", quoted(&d.prefix.to_string()), d.length));
+            let each = subnet.delegate.iter().map(|d| {
+                let exclude = d.exclude.map(|net| format!(", exclude = {}", quoted(&net.to_string())));
+                let exclude = exclude.unwrap_or_default();
+                format!("{{ prefix = {}, length = {}{exclude} }}", quoted(&d.prefix.to_string()), d.length)
+            });
             let each: Vec<String> = each.collect();
             self.line("delegate", format!("[{}]", each.join(", ")));
         }
@@ -129,9 +160,7 @@ impl Writer<'_> {
         if !pool.guard.is_empty() {
             self.line("class", list(pool.guard.iter().map(|name| class_name(name))));
         }
-        if let Some(seconds) = pool.scope.times.default {
-            self.line("lease_time", time(seconds));
-        }
+        self.times(&pool.scope.times);
         self.options("options", &pool.scope, Family::V4);
     }
 }

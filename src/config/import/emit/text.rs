@@ -100,6 +100,10 @@ fn candidates(option: &Opt) -> Vec<String> {
             out.push(number.to_string());
             out.push((number as i32).to_string());
         }
+        for width in [1, 2, 4].into_iter().filter(|width| wire.len() > *width && wire.len().is_multiple_of(*width)) {
+            let number = |part: &[u8]| part.iter().fold(0u64, |n, b| n << 8 | u64::from(*b)).to_string();
+            out.push(wire.chunks(width).map(number).collect::<Vec<_>>().join(","));
+        }
         out.extend(routes(wire));
         out.extend(names(wire).map(|names| names.join(",")));
         if let [0, rest @ ..] = &wire[..] {

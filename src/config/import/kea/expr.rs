@@ -3,7 +3,7 @@
 
 use super::super::expr::{Expr, Reader, Token};
 use super::super::model::Family;
-use super::super::registry;
+use super::super::registry::{self, Kind};
 
 /// Looks up the code of an option by its name.
 pub type Names<'a> = &'a dyn Fn(&str) -> Option<u16>;
@@ -114,6 +114,15 @@ impl Parser<'_> {
             "option" => self.option(r),
             "relay4" => self.relay(r),
             "pkt" | "pkt4" | "pkt6" => packet(word, r),
+            // our language has Kea's words for these
+            "vendor" | "vendor-class" | "relay6" => path(word, r),
+            "addrtotext" => self.enclosed(r).map(|e| Expr::Told("addrtotext", Box::new(e))),
+            "int8totext" => self.enclosed(r).map(|e| Expr::Told("int8totext", Box::new(e))),
+            "int16totext" => self.enclosed(r).map(|e| Expr::Told("int16totext", Box::new(e))),
+            "int32totext" => self.enclosed(r).map(|e| Expr::Told("int32totext", Box::new(e))),
+            "uint8totext" => self.enclosed(r).map(|e| Expr::Told("uint8totext", Box::new(e))),
+            "uint16totext" => self.enclosed(r).map(|e| Expr::Told("uint16totext", Box::new(e))),
+            "uint32totext" => self.enclosed(r).map(|e| Expr::Told("uint32totext", Box::new(e))),
             "substring" | "substr" => {
                 r.expect("(")?;
                 let of = self.value(r)?;
@@ -179,6 +188,12 @@ impl Parser<'_> {
             r.expect(".")?;
             last = r.next();
         }
+        // other options than texts have a text of their own
+        let own = self.family == Family::V4
+            && registry::by_code(self.family, code).is_some_and(|k| !matches!(k.kind, Kind::Text | Kind::Bytes));
+        if own && last == Some(Token::Word("text".to_owned())) && value == Expr::Option(code) {
+            return Ok(Expr::Path(format!("option[{code}].text")));
+        }
         ending(value, last)
     }
 
@@ -236,6 +251,30 @@ fn number(text: &str) -> Result<Expr, String> {
     text.parse().map(Expr::Number).map_err(|_| format!("`{text}` is no value"))
 }
 
+/// `vendor[4491].option[1].hex`, `vendor-class.enterprise`, `relay6[0].peeraddr`.
+fn path(word: &str, r: &mut Reader) -> Result<Expr, String> {
+    let mut out = word.to_owned();
+    loop {
+        if r.sign("[") {
+            let index = if r.sign("*") { "*".to_owned() } else { r.integer()?.to_string() };
+            r.expect("]")?;
+            out = format!("{out}[{index}]");
+        } else if r.sign(".") {
+            match r.next() {
+                Some(Token::Word(end)) if end == "exists" => return Ok(Expr::Path(out).exists()),
+                Some(Token::Word(end)) if end == "hex" => return Ok(Expr::Path(out)),
+                Some(Token::Word(end)) => out = format!("{out}.{end}"),
+                _ => return Err(format!("a word is missing after `{out}.`")),
+            }
+        } else {
+            return Ok(Expr::Path(out));
+        }
+        if out.len() > 200 {
+            return Err(format!("`{word}` has too many parts"));
+        }
+    }
+}
+
 fn packet(word: &str, r: &mut Reader) -> Result<Expr, String> {
     r.expect(".")?;
     let field = match r.next() {
@@ -248,7 +287,10 @@ fn packet(word: &str, r: &mut Reader) -> Result<Expr, String> {
         ("pkt4", "giaddr") => Ok(Expr::Word("relay.giaddr")),
         ("pkt4", "ciaddr") => Ok(Expr::Word("pkt4.ciaddr")),
         ("pkt4", "msgtype") => Ok(Expr::Word("pkt4.msgtype")),
-        ("pkt6", "msgtype") => Ok(Expr::Word("pkt6.msgtype")),
+        (
+            "pkt" | "pkt4" | "pkt6",
+            "src" | "dst" | "len" | "hlen" | "htype" | "yiaddr" | "siaddr" | "transid" | "msgtype",
+        ) => Ok(Expr::Path(format!("{word}.{field}"))),
         (_, field) => Err(format!("`{word}.{field}` cannot be asked here")),
     }
 }
@@ -276,6 +318,14 @@ mod tests {
             ("pkt.iface == 'eth1' and (option[77].hex == 'iPXE')", "interface == 'eth1' and option[77] == 'iPXE'"),
             ("split(option[host-name].text, '-', 1) == 'ap'", "split(option[12], '-', 1) == 'ap'"),
             ("option[54].hex == 10.0.0.1", "option[54] == 0x0a000001"),
+            ("vendor[4491].option[1].exists", "vendor[4491].option[1].exists"),
+            ("vendor-class[*].data[0] == 'cm'", "vendor-class[*].data[0] == 'cm'"),
+            ("relay6[0].option[37].hex == 0x01", "relay6[0].option[37] == 0x01"),
+            ("option[93].text == '7'", "option[93].text == '7'"),
+            (
+                "pkt4.hlen == 6 and uint8totext(relay4[1].hex) == '7'",
+                "pkt4.hlen == 0x00000006 and uint8totext(option[82].sub[1]) == '7'",
+            ),
         ] {
             assert_eq!(spelled(kea).as_deref(), Ok(ours), "{kea}");
         }
@@ -283,9 +333,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_asked_says_why() {
-        for text in
-            ["vendor[4491].exists", "option[60].hex", "option[nix].hex == 'a'", "pkt4.len == 1", "'a' == ", "(", ""]
-        {
+        for text in ["option[60].hex", "option[nix].hex == 'a'", "pkt4.nix == 1", "vendor[", "'a' == ", "(", ""] {
             assert!(spelled(text).is_err(), "{text}");
         }
         assert!(spelled(&"(".repeat(1000)).is_err());

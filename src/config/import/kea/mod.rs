@@ -60,6 +60,7 @@ pub fn read(files: &Files, path: &Path, model: &mut Model, report: &mut Report) 
             "neither \"Dhcp4\" nor \"Dhcp6\" is in it: this is no configuration of Kea's DHCP servers".to_owned();
         return Err(Unreadable::Syntax { place: node.place.clone(), what });
     }
+    kea.model.lift_boot();
     let whys = [
         ("Control-agent", "lanlord has its own API"),
         ("DhcpDdns", "names of leases are in lanlord's DNS at once"),

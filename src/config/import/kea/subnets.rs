@@ -91,14 +91,12 @@ impl Kea<'_> {
             self.report.imported(&table.at("rapid-commit"), format!("rapid-commit {flag}"));
             self.model.knobs.rapid_commit6 = Some(self.model.knobs.rapid_commit6.unwrap_or(false) || flag);
         }
+        if let Some(id) = table.filled("interface-id") {
+            self.report.imported(&table.at("interface-id"), format!("interface-id {id}"));
+            network.interface_ids.push(id.as_bytes().to_vec());
+        }
         table.refuse(
             &[
-                (
-                    "interface-id",
-                    "",
-                    "a subnet is chosen by link address or interface, not by the relay's interface-id",
-                    "give the relay a link address inside the subnet",
-                ),
                 ("4o6-subnet", "", "DHCPv4 over DHCPv6 is not served", ""),
                 ("4o6-interface", "", "DHCPv4 over DHCPv6 is not served", ""),
                 ("4o6-interface-id", "", "DHCPv4 over DHCPv6 is not served", ""),
@@ -227,18 +225,12 @@ impl Kea<'_> {
         match format!("{text}/{long}").parse::<Ipv6Net>() {
             Ok(prefix) if length >= prefix.prefix_len() && length <= 128 => {
                 self.report.imported(&node.place, format!("{what} delegated as /{length}"));
-                subnet.delegate.push(Delegate { prefix: prefix.trunc(), length, place: node.place.clone() });
+                let exclude = self.excluded(&table, prefix, length);
+                let place = node.place.clone();
+                subnet.delegate.push(Delegate { prefix: prefix.trunc(), length, exclude, place });
             }
             _ => self.report.refused(&node.place, what, "it is no prefix that can be divided so", "correct it"),
         }
-        let why = "a part of what is delegated cannot be kept back here";
-        table.refuse(
-            &[
-                ("excluded-prefix", "", why, "delegate a prefix that holds no link of yours"),
-                ("excluded-prefix-len", "0", why, "delegate a prefix that holds no link of yours"),
-            ],
-            self.report,
-        );
         let guard = self.guard(&table);
         if !guard.is_empty() {
             let todo = "put the pool into a network that has the guard";
@@ -261,6 +253,28 @@ impl Kea<'_> {
         }
         table.needless(&[("pool-id", "pools are known by their range")], self.report);
         table.finish(self.report);
+    }
+}
+
+impl Kea<'_> {
+    /// RFC 6603: what the holder of a delegated part leaves alone.
+    fn excluded(&mut self, table: &Table<'_>, prefix: Ipv6Net, length: u8) -> Option<Ipv6Net> {
+        let (text, long) = (table.filled("excluded-prefix"), table.number("excluded-prefix-len"));
+        let (text, long) = (text?, long.filter(|long| *long > 0)?);
+        let what = format!("excluded-prefix {text}/{long}");
+        let net = format!("{text}/{long}").parse::<Ipv6Net>().ok().map(|net| net.trunc());
+        let fits = |net: &Ipv6Net| prefix.contains(net) && net.prefix_len() > length;
+        match net.filter(fits) {
+            Some(net) => {
+                self.report.imported(&table.at("excluded-prefix"), what);
+                Some(net)
+            }
+            None => {
+                let why = format!("it lies in no /{length} of {prefix}");
+                self.report.refused(&table.at("excluded-prefix"), what, why, "correct it");
+                None
+            }
+        }
     }
 }
 

@@ -313,19 +313,22 @@ fn enterprise_block(mut whole: &[u8], wanted: Option<u32>, v6: bool) -> Option<&
     }
 }
 
-/// Data of a vendor class by number. DHCPv4 has a length of one octet before each, DHCPv6 of two.
-fn datum(mut whole: &[u8], mut number: usize, v6: bool) -> Option<&[u8]> {
-    loop {
-        let (length, rest) = match (v6, whole) {
-            (true, [a, b, rest @ ..]) => (usize::from(u16::from_be_bytes([*a, *b])), rest),
-            (false, [a, rest @ ..]) => (usize::from(*a), rest),
-            _ => return None,
+/// Data of a vendor class by number, each with its length before it. Some DHCPv4 clients send one datum without a
+/// length of its own, as Kea reads it, instead of the list that RFC 3925 §3 has: that is taken, too.
+fn datum(whole: &[u8], number: usize, v6: bool) -> Option<&[u8]> {
+    let mut list = Vec::new();
+    let mut rest = whole;
+    while !rest.is_empty() {
+        let split = match (v6, rest) {
+            (true, [a, b, data @ ..]) => data.split_at_checked(usize::from(u16::from_be_bytes([*a, *b]))),
+            (false, [a, data @ ..]) => data.split_at_checked(usize::from(*a)),
+            _ => None,
         };
-        let (value, rest) = rest.split_at_checked(length)?;
-        match number.checked_sub(1) {
-            None => return Some(value),
-            Some(left) => number = left,
-        }
-        whole = rest;
+        let Some((value, after)) = split else {
+            return (!v6 && number == 0).then_some(whole);
+        };
+        list.push(value);
+        rest = after;
     }
+    list.get(number).copied()
 }

@@ -38,7 +38,7 @@ fn phone() -> Message {
             (43, vec![1, 2, b'a', b'b', 7, 1, 9]),
             (93, vec![0, 7]),
             (125, vec![0, 0, 0x11, 0x8b, 4, 2, 2, b'o', b'k']),
-            (124, vec![0, 0, 0x0d, 0xe9, 6, 5, b'p', b'h', b'o', b'n', b'e']),
+            (124, vec![0, 0, 0x0d, 0xe9, 6, 5, b'p', b'h', b'o', b'n', b'e', 0, 0, 0x11, 0x8b, 2, b'c', b'm']),
         ]),
         relay: HashMap::from([(1, b"port-7".to_vec()), (2, vec![0, 6])]),
         fields: HashMap::from([
@@ -90,6 +90,7 @@ fn expressions_say_what_the_manual_says() {
         "pkt4.hlen == 6",
         "vendor[4491].option[2].hex == 'ok' and vendor.enterprise == 4491",
         "vendor-class[3561].data == 'phone' and vendor-class[*].exists",
+        "vendor-class[4491].data[0] == 'cm' and not vendor-class[4491].data[1].exists",
         "hexstring(pkt4.mac, ':') == '80:5e:c0:00:00:01'",
         "concat('a', 'b', 0x63) == 'abc' and 'a' + 'b' == 'ab'",
         "split(option[60].text, ':', 3) == '00007'",

@@ -37,6 +37,8 @@ pub struct Policy {
     pub networks: Vec<Network>,
     /// For every network.
     pub options: Vec<Setting>,
+    /// Boot fields of all networks.
+    pub boot_fields: Boot,
     /// First match wins, in this order (DH-404).
     pub recipes: Vec<Recipe>,
     pub classes: Classes,
@@ -157,6 +159,7 @@ impl Policy {
         Policy {
             networks,
             options: Vec::new(),
+            boot_fields: Boot::default(),
             recipes: Vec::new(),
             classes: Classes::default(),
             boot: Vec::new(),

@@ -80,7 +80,7 @@ impl<'a> Case<'a> {
         let subnet = policy.subnet(place);
         let mut out = Vec::with_capacity(8);
         let mut level = |source, settings: &'r [Setting], boot| out.push(Level { source, settings, boot });
-        level(Source::Global, &policy.options, None);
+        level(Source::Global, &policy.options, Some(&policy.boot_fields));
         if !policy.classes.is_empty() {
             // of two classes that say something about one value, the first of the configuration wins
             let classes: Vec<&Class> = self.member.classes().collect();
