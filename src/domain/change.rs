@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::device::{Device, PhoneConfig};
 use super::host::Host;
 use super::lease::{End, Lease, Reservation, ReservationKey};
@@ -79,6 +81,17 @@ pub enum Change {
         object: String,
         detail: String,
     },
+    /// A pool in which so many percent of the addresses are used: 80, 90 or 100. It changes nothing.
+    PoolLow {
+        network: String,
+        subnet: IpNet,
+        percent: u8,
+        /// What a newcomer could still get.
+        free: u64,
+        size: u64,
+    },
+    /// A client asked for an address and is none that is served. It changes nothing.
+    UnknownClient(Box<Stranger>),
     /// A line of the audit: who did what to which object.
     Audit {
         who: String,
@@ -91,6 +104,26 @@ pub enum Change {
     TokenRemoved {
         id: String,
     },
+}
+
+/// A client that is not served, as it said who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stranger {
+    /// The network that it is on, if it is one of ours.
+    pub network: Option<String>,
+    /// Interface that its message arrived on.
+    pub interface: String,
+    /// giaddr, if it is behind a relay.
+    pub relay: Option<IpAddr>,
+    pub mac: Option<Mac>,
+    /// Raw option 61.
+    pub client_id: Option<Vec<u8>>,
+    /// Raw option 12.
+    pub hostname: Option<Vec<u8>>,
+    /// Raw option 60.
+    pub vendor_class: Option<Vec<u8>>,
+    /// Why not: the label of the metric.
+    pub reason: String,
 }
 
 /// What was seen.
@@ -261,7 +294,9 @@ impl Change {
                 vec![Claim::Object("tx", key.txid.clone())]
             }
             Change::TxFinal(tx) => vec![Claim::Object("tx", tx.key.txid.clone())],
-            Change::Audit { .. } | Change::Seen { .. } => Vec::new(),
+            Change::Audit { .. } | Change::Seen { .. } | Change::PoolLow { .. } | Change::UnknownClient(_) => {
+                Vec::new()
+            }
         }
     }
 }

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::broadcast;
 
-use crate::domain::change::{Change, TxKey};
+use crate::domain::change::{Change, Stranger, TxKey};
+use crate::domain::hex;
 use crate::domain::lease::{Cause, End, Lease, ReservationKey};
 use crate::domain::time::Wall;
 pub use crate::store::history::{Asked, Assignment};
@@ -235,6 +236,11 @@ fn describe(change: &Change) -> (&'static str, String, String) {
         Change::ConfigPut(c) => ("config-put", format!("config/{}", c.id), format!("the config {} changed", c.id)),
         Change::ConfigRemoved { id } => removed("config-removed", "config", id),
         Change::Seen { what, object, detail } => (what.name(), object.clone(), detail.clone()),
+        Change::PoolLow { network, subnet, percent, free, size } => {
+            let text = format!("{percent} % of the pool of {subnet} on {network} are used; {free} of {size} are free");
+            ("pool-low", format!("subnet/{subnet}"), text)
+        }
+        Change::UnknownClient(stranger) => unknown(stranger),
         Change::Audit { who, action, object, detail } => {
             ("audit", object.clone(), format!("{who}: {action} {detail}").trim_end().to_owned())
         }
@@ -261,6 +267,14 @@ fn granted(lease: &Lease) -> (&'static str, String, String) {
     let name = lease.fqdn.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
     let what = lease.prefix().map_or_else(|| lease.ip.to_string(), |prefix| prefix.to_string());
     (kind, format!("lease/{}", lease.ip), format!("{what} to {mac}{name} on {}", lease.network))
+}
+
+fn unknown(stranger: &Stranger) -> (&'static str, String, String) {
+    let who = stranger.mac.map(|mac| mac.to_string()).or_else(|| stranger.client_id.as_deref().map(hex::write));
+    let who = who.unwrap_or_else(|| "nobody".to_owned());
+    let place = stranger.network.as_ref().unwrap_or(&stranger.interface);
+    let text = format!("{who} asked for an address on {place} and gets none: {}", stranger.reason);
+    ("unknown-client", format!("client/{who}"), text)
 }
 
 fn removed(kind: &'static str, noun: &str, id: &str) -> (&'static str, String, String) {

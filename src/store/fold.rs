@@ -74,7 +74,7 @@ fn take(c: &Connection, entry: &Entry, text: &str) -> Result<()> {
         Change::TxCancelled { key, .. } => step(c, key, 4, &stored),
         Change::TxEnded { key, .. } => step(c, key, 5, &stored),
         // it is an event, and no state
-        Change::Seen { .. } => Ok(()),
+        Change::Seen { .. } | Change::PoolLow { .. } | Change::UnknownClient(_) => Ok(()),
         Change::Audit { who, action, object, detail } => {
             let sql = "INSERT OR REPLACE INTO audit (seq, at, who, action, object, detail) VALUES (?, ?, ?, ?, ?, ?)";
             run(c, sql, params![stored.seq, stored.at, who, action, object, detail]).map(drop)

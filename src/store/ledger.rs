@@ -88,6 +88,11 @@ pub trait View: Send {
     /// Takes in one committed batch, in seq order. When this returns, readers see it. Runs in the
     /// ledger's task before any waiter is released: it must be quick and must not block.
     fn apply(&mut self, batch: &[Entry]);
+
+    /// As [`View::apply`], for a batch that was committed just now and may be kept as it is.
+    fn take_in(&mut self, batch: &Arc<[Entry]>) {
+        self.apply(batch);
+    }
 }
 
 /// Asked in the ledger's task, against views that hold every earlier change that could matter to it.

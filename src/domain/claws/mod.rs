@@ -11,6 +11,8 @@ pub mod hosting;
 pub mod merge;
 /// The grammar of messages in both directions.
 pub mod message;
+/// Facts of DHCP as messages.
+pub mod notice;
 /// One transaction: who is waited for, until when, what follows.
 pub mod transaction;
 /// Key attributes, cardinality and comparison of the known elements.

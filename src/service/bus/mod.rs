@@ -6,6 +6,7 @@ mod answers;
 pub mod builtin;
 mod drive;
 mod event;
+mod notices;
 mod record;
 mod settings;
 mod state;

@@ -9,10 +9,12 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::event::Event;
+use super::notices::Notices;
 use super::record::{Record, index, key_of};
 use crate::domain::change::{TxAccepted, TxKey};
 use crate::domain::claws::Fault;
 use crate::domain::claws::message::{Progress, Subscription};
+use crate::domain::claws::notice;
 use crate::domain::claws::transaction::{Applying, Collecting};
 use crate::domain::claws::xml::Element;
 use crate::domain::time::Mono;
@@ -124,6 +126,8 @@ pub(super) struct Listener {
     pub name: String,
     pub frontend: bool,
     pub watch: bool,
+    /// May see notices: a module, or somebody who watches.
+    pub hears: bool,
     pub direct: mpsc::Sender<Direct>,
     pub end: Ending,
 }
@@ -159,8 +163,11 @@ pub(super) struct State {
     pub ring: VecDeque<Arc<Event>>,
     /// Above this number the ring has every broadcast.
     pub forgotten: u64,
+    pub notices: Notices,
     pub sessions: BTreeMap<String, Session>,
     pub streams: BTreeMap<u64, Listener>,
+    /// Streams that may see notices.
+    pub hearing: usize,
     pub subscriptions: HashMap<String, BTreeMap<String, Subscription>>,
     /// What modules have applied, by name.
     pub applied: HashMap<String, u64>,
@@ -177,6 +184,7 @@ impl State {
     pub fn begin(&mut self, head: u64) {
         self.ring.retain(|event| event.seq > head);
         self.forgotten = self.forgotten.max(head);
+        self.notices.pass(head);
     }
 
     fn apply(&mut self, entry: &Entry) -> bool {
@@ -222,13 +230,15 @@ impl State {
 pub(super) struct Shelf {
     state: Mutex<State>,
     pub head: Board<u64>,
+    /// As `head`, notices included; it moves only while somebody may see them.
+    pub news: Board<u64>,
     /// Numbers the streams.
     pub streams: AtomicU64,
 }
 
 impl Default for Shelf {
     fn default() -> Shelf {
-        Shelf { state: Mutex::default(), head: Board::new(0), streams: AtomicU64::new(1) }
+        Shelf { state: Mutex::default(), head: Board::new(0), news: Board::new(0), streams: AtomicU64::new(1) }
     }
 }
 
@@ -245,21 +255,49 @@ impl Shelf {
 /// Feeds the state.
 pub(super) struct BusView(pub Arc<Shelf>);
 
-impl View for BusView {
-    fn apply(&mut self, batch: &[Entry]) {
-        let relevant = batch.iter().filter(|entry| key_of(&entry.change).is_some());
-        let mut newest = None;
-        let mut relevant = relevant.peekable();
-        if relevant.peek().is_some() {
+impl BusView {
+    /// Transactions and notices of a batch come in together: a stream that sees one sees what was before it.
+    fn feed(&self, batch: &[Entry], kept: Option<&Arc<[Entry]>>) {
+        let last = |is: fn(&Entry) -> bool| batch.iter().rev().find(|entry| is(entry)).map(|entry| entry.seq);
+        let transaction = last(|entry| key_of(&entry.change).is_some());
+        let notice = last(|entry| notice::name(&entry.change).is_some());
+        if transaction.is_none() && notice.is_none() {
+            return;
+        }
+        let (mut newest, mut heard) = (None, false);
+        {
             let mut state = self.0.lock();
-            for entry in relevant {
+            for entry in batch.iter().filter(|_| transaction.is_some()) {
                 if state.apply(entry) {
                     newest = Some(entry.seq);
                 }
+            }
+            match (notice, kept) {
+                (Some(_), Some(batch)) if state.hearing > 0 => {
+                    state.notices.keep(batch);
+                    heard = true;
+                }
+                (Some(seq), _) => state.notices.pass(seq),
+                (None, _) => {}
             }
         }
         if let Some(seq) = newest {
             self.0.head.set(seq);
         }
+        if let Some(seq) = newest.max(notice.filter(|_| heard)) {
+            self.0.news.set(seq);
+        }
+    }
+}
+
+impl View for BusView {
+    fn apply(&mut self, batch: &[Entry]) {
+        self.feed(batch, None);
+    }
+
+    /// Notices are kept as they were committed, and only while somebody may see them: a lease costs no more
+    /// than a pointer here.
+    fn take_in(&mut self, batch: &Arc<[Entry]>) {
+        self.feed(batch, Some(batch));
     }
 }

@@ -8,13 +8,17 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::event::Event;
+use super::notices::{Notice, Shown};
 use super::record::{Record, index, key_of};
 use super::state::{Direct, Ending, Listener, Machine, Open, Session, State};
 use super::{Bus, STREAMS, STREAMS_EACH, Shared};
+use crate::domain::change::Change;
 use crate::domain::change::TxKey;
 use crate::domain::claws::Fault;
 use crate::domain::claws::access::Principal;
 use crate::domain::claws::message::{Phase, Subscription, bye, progress_out, welcome};
+use crate::domain::claws::notice;
+use crate::domain::claws::xml::Element;
 
 /// Messages for one stream that wait beside the broadcasts.
 const DIRECT: usize = 256;
@@ -53,6 +57,8 @@ pub struct Stream {
     principal: Principal,
     module: bool,
     frontend: bool,
+    /// May see notices.
+    hears: bool,
     cursor: u64,
     /// Broadcasts up to this number were there before the client came back.
     floor: u64,
@@ -136,14 +142,11 @@ impl Shared {
             let session = Session { id: self.token(), stream: number, seen: self.now(), end: end.clone() };
             state.sessions.insert(name.clone(), session);
         }
-        let listener = Listener {
-            name,
-            frontend: attach.frontend,
-            watch: attach.principal.watch && attach.frontend,
-            direct: sender,
-            end: end.clone(),
-        };
+        let watch = attach.principal.watch && attach.frontend;
+        let hears = attach.module || watch;
+        let listener = Listener { name, frontend: attach.frontend, watch, hears, direct: sender, end: end.clone() };
         state.streams.insert(number, listener);
+        state.hearing += usize::from(hears);
         drop(state);
         Ok(Stream {
             shared: self,
@@ -151,6 +154,7 @@ impl Shared {
             principal: attach.principal,
             module: attach.module,
             frontend: attach.frontend,
+            hears,
             cursor: after,
             floor: after,
             joined,
@@ -167,6 +171,7 @@ impl Shared {
     fn leave(&self, number: u64) {
         let mut state = self.shelf.lock();
         let Some(listener) = state.streams.remove(&number) else { return };
+        state.hearing -= usize::from(listener.hears);
         if state.sessions.get(&listener.name).is_none_or(|session| session.stream != number) {
             return;
         }
@@ -224,7 +229,8 @@ impl Stream {
                 let line = bye(self.end.code.get().copied().unwrap_or("bye")).write();
                 return Some(Item { id: None, line: line.into() });
             }
-            let head = self.shared.shelf.head.read();
+            let board = if self.hears { &self.shared.shelf.news } else { &self.shared.shelf.head };
+            let head = board.read();
             while let Ok(direct) = self.direct.try_recv() {
                 self.waiting.push_back(direct);
             }
@@ -241,9 +247,10 @@ impl Stream {
                 self.cursor = self.cursor.max(direct.after);
                 continue;
             }
+            let board = if self.hears { &self.shared.shelf.news } else { &self.shared.shelf.head };
             tokio::select! {
                 biased;
-                _ = self.shared.shelf.head.wait_for(|newest| *newest != head) => {}
+                _ = board.wait_for(|newest| *newest != head) => {}
                 direct = self.direct.recv() => self.waiting.extend(direct),
                 () = self.end.token.cancelled() => {}
             }
@@ -279,23 +286,87 @@ impl Stream {
         matches!(&*open.machine(), Machine::Collecting(collecting) if collecting.has(&self.principal.name))
     }
 
-    /// Looks at the next broadcasts; false if there are none.
+    /// Looks at the next broadcasts and notices; false if there are none.
     async fn read(&mut self) -> bool {
-        let forgotten = self.shared.shelf.lock().forgotten;
+        let forgotten = {
+            let state = self.shared.shelf.lock();
+            if self.hears { state.forgotten.max(state.notices.forgotten) } else { state.forgotten }
+        };
         if self.cursor < forgotten {
             self.read_history(forgotten).await;
             return true;
         }
-        let (events, subscriptions) = {
+        let (events, notices, subscriptions) = {
             let state = self.shared.shelf.lock();
+            // what is forgotten since must be read first
+            let forgotten = if self.hears { state.forgotten.max(state.notices.forgotten) } else { state.forgotten };
+            if self.cursor < forgotten {
+                return true;
+            }
             let from = state.ring.partition_point(|event| event.seq <= self.cursor);
             let events: Vec<Arc<Event>> = state.ring.iter().skip(from).take(PAGE).cloned().collect();
-            (events, self.subscriptions(&state))
+            let notices = if self.hears { state.notices.after(self.cursor, PAGE) } else { Vec::new() };
+            (events, notices, self.subscriptions(&state))
         };
-        for event in &events {
-            self.offer(event, &subscriptions);
+        self.offer_all(&events, &notices, &subscriptions)
+    }
+
+    /// Both in the order of their numbers, as far as both are known; false if there are none.
+    fn offer_all(&mut self, events: &[Arc<Event>], notices: &[Notice], subscriptions: &[Subscription]) -> bool {
+        // of one that goes on behind its page only what is before the end of the page is in order
+        let end = |full: bool, last: Option<u64>| if full { last.unwrap_or(u64::MAX) } else { u64::MAX };
+        let limit = end(events.len() == PAGE, events.last().map(|event| event.seq));
+        let limit = limit.min(end(notices.len() == PAGE, notices.last().map(Notice::seq)));
+        let mut notices = notices.iter().take_while(|notice| notice.seq() <= limit).peekable();
+        let any = !events.is_empty() || notices.peek().is_some();
+        for event in events.iter().take_while(|event| event.seq <= limit) {
+            while let Some(notice) = notices.next_if(|notice| notice.seq() < event.seq) {
+                self.tell(notice.seq(), notice.change(), subscriptions, || notice.shown());
+            }
+            self.offer(event, subscriptions);
         }
-        !events.is_empty()
+        for notice in notices {
+            self.tell(notice.seq(), notice.change(), subscriptions, || notice.shown());
+        }
+        any
+    }
+
+    /// Shows a notice to whoever wants it.
+    fn tell<'n>(
+        &mut self,
+        seq: u64,
+        change: &Change,
+        subscriptions: &[Subscription],
+        shown: impl FnOnce() -> Option<&'n Shown>,
+    ) {
+        self.cursor = self.cursor.max(seq);
+        if seq <= self.floor || !self.may_hear(seq, change, subscriptions) {
+            return;
+        }
+        let Some(shown) = shown() else { return };
+        if self.wants_notice(&shown.payload, subscriptions) {
+            self.out.push_back(Item { id: Some(seq), line: shown.line.clone() });
+        }
+    }
+
+    /// What can be told without looking at what is in it.
+    fn may_hear(&self, seq: u64, change: &Change, subscriptions: &[Subscription]) -> bool {
+        let Some((ns, name)) = notice::name(change) else { return false };
+        let allowed = match &self.principal.module {
+            Some(rights) if self.module => rights.subscribe.allows(ns),
+            _ => self.frontend && self.principal.watch,
+        };
+        // CL-501, CL-506: extensions of leases come live only, and to those who name them
+        let live = name != notice::RENEWED || seq > self.joined;
+        let named = name != notice::RENEWED && self.module && subscriptions.is_empty();
+        let mut all = subscriptions.iter().flat_map(|subscription| &subscription.matches);
+        allowed && live && (named || all.any(|one| one.names(ns, name, name == notice::RENEWED)))
+    }
+
+    fn wants_notice(&self, payload: &Element, subscriptions: &[Subscription]) -> bool {
+        let mut all = subscriptions.iter().flat_map(|subscription| &subscription.matches);
+        let by_name = |event: &Option<String>| payload.name != notice::RENEWED || event.is_some();
+        subscriptions.is_empty() || all.any(|one| by_name(&one.event) && one.accepts(payload, Phase::Final))
     }
 
     fn subscriptions(&self, state: &State) -> Vec<Subscription> {
@@ -322,6 +393,11 @@ impl Stream {
         let last = entries.last().map_or(until, |entry| entry.seq);
         let mut known: HashMap<TxKey, Option<Record>> = HashMap::new();
         for entry in entries.iter().filter(|entry| entry.seq <= until) {
+            if self.hears && notice::name(&entry.change).is_some() {
+                let shown = std::cell::OnceCell::new();
+                self.tell(entry.seq, &entry.change, &subscriptions, || shown.get_or_init(|| Shown::of(entry)).as_ref());
+                continue;
+            }
             let Some(key) = key_of(&entry.change).map(index) else { continue };
             if !known.contains_key(&key) {
                 let all = history.transaction(&key).await.unwrap_or_default();

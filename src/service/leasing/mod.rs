@@ -42,6 +42,8 @@ mod foreign;
 mod holds;
 /// One journal line a decision, at a bounded rate.
 mod journal;
+/// Pools that run low, and strangers.
+mod notices;
 /// What others ask and order: lists, reservations, ended leases.
 mod objects;
 /// Leases that the policy covers no more.
@@ -131,6 +133,7 @@ struct Core {
     in_flight: Table<Client, InFlight>,
     journal: journal::Journal,
     probing: probing::Probing,
+    notices: notices::Notices,
     trail: trail::Trail,
     guard: Guard,
     alarms: alarms::Alarms,
@@ -245,6 +248,7 @@ impl Leasing {
             in_flight: Table::default(),
             journal: journal::Journal::default(),
             probing: probing::Probing::default(),
+            notices: notices::Notices::default(),
             trail: trail::Trail::default(),
             guard: Guard::default(),
             alarms: alarms::Alarms::default(),
@@ -410,6 +414,9 @@ impl Leasing {
         core.journal.decided(request, &decision, now.mono);
         let holds = matches!(&client, Some((network, Who::V4(key))) if core.book.holds(network, key));
         core.trail.decided(request, &decision, holds, now.wall);
+        if let Outcome::Silent(why) = &decision.outcome {
+            self.tell_stranger(core, policy, request, *why);
+        }
         let Decision { outcome, changes, effects } = decision;
         if let Outcome::Silent(why) = &outcome {
             core.alarms.note(*why, request, now.mono);

@@ -29,6 +29,11 @@ impl Leasing {
         if self.ledger.set(ledger.clone()).is_err() {
             return Vec::new();
         }
+        {
+            let mut core = self.core();
+            let usages = core.book.usage();
+            core.notices.begin(&usages);
+        }
         let releaser = tokio::spawn(self.clone().release(queue, cancel.clone()));
         let expirer = tokio::spawn(self.clone().expire(ledger, cancel));
         vec![releaser, expirer]
@@ -114,6 +119,7 @@ impl Leasing {
                 () = tokio::time::sleep(TICK) => {}
             }
             while self.end_what_is_over(&ledger).await == EXPIRY_BATCH && !cancel.is_cancelled() {}
+            self.tell_pools();
         }
     }
 

@@ -6,7 +6,9 @@ use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 
-use crate::domain::change::{Change, Contribution, Record, Sight, Token, TxAccepted, TxFinal, TxKey, TxOutcome};
+use crate::domain::change::{
+    Change, Contribution, Record, Sight, Stranger, Token, TxAccepted, TxFinal, TxKey, TxOutcome,
+};
 use crate::domain::device::{Added, Device, Evidence, PhoneConfig, Role, Strength, Value};
 use crate::domain::host::{CustomOption, Host, Interface};
 use crate::domain::lease::{BootInfo, Cause, ClientKey, End, IaKind, Lease, Origin, Reservation, ReservationKey};
@@ -301,6 +303,15 @@ pub fn change() -> impl Strategy<Value = Change> {
             object,
             detail
         }),
+        (network(), net(), any::<u8>(), any::<u64>(), any::<u64>()).prop_map(
+            |(network, subnet, percent, free, size)| Change::PoolLow { network, subnet, percent, free, size }
+        ),
+        (of(network()), text(), of(ip()), of(mac()), of(bytes()), of(bytes()), of(bytes()), text()).prop_map(
+            |(network, interface, relay, mac, client_id, hostname, vendor_class, reason)| {
+                let stranger = Stranger { network, interface, relay, mac, client_id, hostname, vendor_class, reason };
+                Change::UnknownClient(Box::new(stranger))
+            }
+        ),
         (text(), text(), text(), text()).prop_map(|(who, action, object, detail)| Change::Audit {
             who,
             action,
@@ -333,6 +344,8 @@ pub fn kind(change: &Change) -> &'static str {
         Change::TxCancelled { .. } => "tx_cancelled",
         Change::TxEnded { .. } => "tx_ended",
         Change::Seen { .. } => "seen",
+        Change::PoolLow { .. } => "pool_low",
+        Change::UnknownClient(_) => "unknown_client",
         Change::Audit { .. } => "audit",
         Change::TokenPut(_) => "token_put",
         Change::TokenRemoved { .. } => "token_removed",

@@ -5,6 +5,7 @@
 mod device;
 mod host;
 mod lease;
+mod notice;
 mod tx;
 mod values;
 
@@ -15,6 +16,7 @@ use crate::domain::change::{Change, Sight};
 use device::{ConfigPut, DevicePut};
 use host::{HostPut, RecordPut};
 use lease::{LeaseEnded, LeaseGranted, Quarantined, ReservationPut};
+use notice::{PoolLow, UnknownClient};
 use tx::{TxAccepted, TxCancelled, TxEnded, TxFinal, TxReopened};
 pub(super) use values::hex;
 
@@ -58,6 +60,8 @@ enum Stored {
     TxCancelled(TxCancelled),
     TxEnded(TxEnded),
     Seen(Seen),
+    PoolLow(PoolLow),
+    UnknownClient(Box<UnknownClient>),
     Audit(Audit),
     TokenPut(TokenPut),
     TokenRemoved(Id),
@@ -173,6 +177,10 @@ fn store(change: &Change) -> Stored {
         Change::Seen { what, object, detail } => {
             Stored::Seen(Seen { what: what.name().to_owned(), object: object.clone(), detail: detail.clone() })
         }
+        Change::PoolLow { network, subnet, percent, free, size } => {
+            Stored::PoolLow(PoolLow::new(network, subnet, *percent, *free, *size))
+        }
+        Change::UnknownClient(stranger) => Stored::UnknownClient(Box::new(stranger.as_ref().into())),
         Change::Audit { who, action, object, detail } => Stored::Audit(Audit {
             who: who.clone(),
             action: action.clone(),
@@ -212,6 +220,8 @@ fn change(stored: Stored) -> Result<Change, EntryError> {
             let what = known.ok_or_else(|| EntryError::Unreadable(format!("nothing is called `{what}`")))?;
             Change::Seen { what, object, detail }
         }
+        Stored::PoolLow(low) => low.try_into()?,
+        Stored::UnknownClient(stranger) => Change::UnknownClient(Box::new((*stranger).try_into()?)),
         Stored::Audit(Audit { who, action, object, detail }) => Change::Audit { who, action, object, detail },
         Stored::TokenPut(token) => Change::TokenPut(Box::new(token.into())),
         Stored::TokenRemoved(Id { id }) => Change::TokenRemoved { id },

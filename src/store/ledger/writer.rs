@@ -138,7 +138,7 @@ impl<P: Port> Writer<P> {
             }
             self.sizes.0.fetch_add(1, Ordering::Relaxed);
             self.sizes.1.fetch_add(entries.len() as u64, Ordering::Relaxed);
-            self.views.iter_mut().for_each(|view| view.apply(&entries));
+            self.views.iter_mut().for_each(|view| view.take_in(&entries));
             self.head.fetch_add(entries.len() as u64, Ordering::AcqRel);
         }
         for (answer, outcome) in waiting {

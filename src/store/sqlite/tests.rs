@@ -80,7 +80,7 @@ impl Views {
             Change::TxFinal(tx) => step(&tx.key, 3),
             Change::TxCancelled { key, .. } => step(key, 4),
             Change::TxEnded { key, .. } => step(key, 5),
-            Change::Audit { .. } | Change::Seen { .. } => {}
+            Change::Audit { .. } | Change::Seen { .. } | Change::PoolLow { .. } | Change::UnknownClient(_) => {}
         }
     }
 }

@@ -175,6 +175,13 @@ impl Match {
             && (self.has_ns.is_none() && self.has.is_none() || self.descends(payload))
     }
 
+    /// True if it may accept a notice of that name; `by_name` if only naming it counts.
+    pub fn names(&self, ns: &str, event: &str, by_name: bool) -> bool {
+        let is = |wanted: &Option<String>, text: &str| wanted.as_deref().is_none_or(|w| w == text);
+        let phases = self.phases.is_empty() || self.phases.contains(&Phase::Final);
+        phases && is(&self.ns, ns) && is(&self.event, event) && !(by_name && self.event.is_none())
+    }
+
     fn descends(&self, element: &Element) -> bool {
         element.children().any(|child| {
             let ns = self.has_ns.as_deref().is_none_or(|ns| ns == child.ns);

@@ -25,7 +25,7 @@ use crate::server::claws::router;
 use crate::service::bus::builtin::{AddressModule, Enricher, NameModule, ZoneRule};
 use crate::service::bus::{Bus, Credential, Module, Parts, Settings};
 use crate::service::hosts::Hosts;
-use crate::service::leasing::Leasing;
+use crate::service::leasing::{Leasing, Replies};
 use crate::service::naming::{self, Naming};
 use crate::store::memory::Memory;
 use crate::store::{History, Ledger};
@@ -42,6 +42,8 @@ pub struct Bench {
     pub hosts: Hosts,
     pub naming: Naming,
     pub leasing: Arc<Leasing>,
+    /// What clients would get.
+    pub replies: tokio::sync::Mutex<Replies>,
     pub disk: Memory,
     pub ledger: Ledger,
 }
@@ -95,7 +97,11 @@ fn policy() -> Policy {
         subnets6: vec![Subnet6::new("2000::/3".parse().unwrap())],
         ..Network::default()
     };
-    Policy::new(vec![network])
+    let mut policy = Policy::new(vec![network]);
+    // nobody looks at the link here
+    policy.rules.probe = false;
+    policy.rules.cache_fraction = 0.0;
+    policy
 }
 
 fn naming_settings() -> naming::Settings {
@@ -114,7 +120,7 @@ fn naming_settings() -> naming::Settings {
 pub async fn start(settings: Settings, enrich: bool, disk: Memory) -> Bench {
     let clock = Arc::new(System);
     let naming = Naming::open(naming_settings(), crate::clock::Clock::wall(&System));
-    let (leasing, _replies) = Leasing::new(policy(), Arc::new(naming.clone()), clock.clone());
+    let (leasing, replies) = Leasing::new(policy(), Arc::new(naming.clone()), clock.clone());
     let hosts = Hosts::default();
     let rules = vec![ZoneRule { domain: "roamer.example.com".to_owned(), roaming: Some(true), vlan: None }];
     let builtin: Vec<Arc<dyn Enricher>> = vec![
@@ -143,7 +149,7 @@ pub async fn start(settings: Settings, enrich: bool, disk: Memory) -> Bench {
     let address = listener.local_addr().unwrap();
     let app = app(bus.clone());
     tokio::spawn(async move { axum::serve(listener, app).await });
-    Bench { address, bus, hosts, naming, leasing, disk, ledger }
+    Bench { address, bus, hosts, naming, leasing, replies: replies.into(), disk, ledger }
 }
 
 /// In the daemon the token names the credential; here it is the credential's name.
@@ -278,6 +284,17 @@ impl Frame {
         self.message.attribute("seq").unwrap_or("").to_owned()
     }
 
+    /// Local name of the payload, of whatever vocabulary.
+    pub fn event(&self) -> &str {
+        self.message.children().find(|child| child.ns != CLAWS).map_or("", |child| child.name.as_str())
+    }
+
+    /// Text of the first such element of the payload.
+    pub fn text(&self, ns: &str, name: &str) -> String {
+        let payload = self.message.children().find(|child| child.ns != CLAWS);
+        payload.and_then(|payload| payload.find(ns, name)).map(Element::text).unwrap_or_default()
+    }
+
     pub fn percent(&self) -> Option<String> {
         self.message.find(CLAWS, "progress-percent").map(Element::text)
     }
@@ -310,6 +327,16 @@ impl Feed {
         loop {
             let frame = self.next().await;
             if frame.status() == status && frame.percent().is_none() {
+                return frame;
+            }
+        }
+    }
+
+    /// The next event with a payload of that name.
+    pub async fn event(&mut self, name: &str) -> Frame {
+        loop {
+            let frame = self.next().await;
+            if frame.event() == name {
                 return frame;
             }
         }
