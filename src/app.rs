@@ -110,6 +110,7 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(System);
         let background = CancellationToken::new();
         let links = net::links::watch(background.clone()).await.map_err(|e| AppError::Failed(e.to_string()))?;
+        let config = config.at(settings::prefixes(&config, &links.links()))?;
         let store::Opened { mut port, recovered, history } = store::open(&options.state, "local").await?;
         port.keep_history(config.log.lease_history);
         let ground = Ground {
@@ -128,6 +129,7 @@ impl App {
         // until every shell has said that it starts: the API listens before them
         services.health.set("daemon", State::Starting);
         reload::tell_findings(&config, &services.health);
+        reload::tell_followed(&config, &services.health);
         let (ledger, writer) = Ledger::start::<SqlitePort>(port, recovered, services.views(), clock.clone());
         services.attach(&ledger);
         services.health.set("ledger", State::Works);

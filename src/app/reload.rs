@@ -35,8 +35,16 @@ impl Reloader {
     /// Answers one question after the other until `cancel`.
     pub async fn run(self, mut asked: mpsc::Receiver<Answer>, cancel: CancellationToken) {
         let mut hangups = process::reload_signal();
+        let mut changes = self.links.changes();
         loop {
             let answer = tokio::select! {
+                Ok(()) = changes.changed() => {
+                    let this = self.clone();
+                    if tokio::task::spawn_blocking(move || this.follow()).await.is_err() {
+                        tracing::error!("the prefix of an interface was not followed");
+                    }
+                    continue;
+                }
                 () = cancel.cancelled() => return,
                 Some(()) = hangups.recv() => None,
                 Some(answer) = asked.recv() => Some(answer),
@@ -64,7 +72,9 @@ impl Reloader {
             health.set("configuration", State::Degraded(text));
             Err(Refused::Invalid(faults))
         };
-        let config = match config::load(&self.file) {
+        let read = config::load(&self.file);
+        let read = read.and_then(|config| config.at(settings::prefixes(&config, &self.links.links())));
+        let config = match read {
             Ok(config) => config,
             Err(problems) => {
                 problems.0.iter().for_each(|problem| tracing::error!("{problem}"));
@@ -93,10 +103,39 @@ impl Reloader {
         Ok(done)
     }
 
+    /// DH-708: the prefix of an interface has changed, and so the subnets that are parts of it. The text is the one
+    /// in force, whatever the file says by now.
+    fn follow(&self) {
+        let present = self.services.configured.borrow().clone();
+        let prefixes = settings::prefixes(&present, &self.links.links());
+        if prefixes == present.prefixes {
+            return;
+        }
+        let config = match present.at(prefixes) {
+            Ok(config) => config,
+            Err(problems) => {
+                problems.0.iter().for_each(|problem| tracing::error!("with another prefix: {problem}"));
+                let text = "a new prefix of an interface does not fit the configuration; the old one stays";
+                return self.services.health.set("prefixes", State::Degraded(text.to_owned()));
+            }
+        };
+        self.services.health.forget("prefixes");
+        let names = settings::naming(&config, &self.links.links(), 0);
+        if let Err(problems) = self.services.naming.reload(names, self.clock.wall()) {
+            // the names of the new prefix wait for the zone files to be put right, its addresses do not
+            problems.iter().for_each(|problem| tracing::error!("zone file {problem}"));
+        }
+        for (interface, prefix) in &config.prefixes {
+            tracing::info!(interface, %prefix, "subnets follow the prefix of an interface");
+        }
+        self.take_over(config);
+    }
+
     /// Everything here succeeds.
     fn take_over(&self, config: Config) -> Reloaded {
         let services = &self.services;
         tell_findings(&config, &services.health);
+        tell_followed(&config, &services.health);
         let plugins = services::load_plugins(&config.provisioning.plugins, &services.health);
         services.leasing.reload(settings::policy(&config, &plugins));
         services.phones.reload(plugins);
@@ -130,6 +169,21 @@ pub(super) fn tell_findings(config: &Config, health: &Health) {
             health.set("reservations", State::Degraded(text));
         }
         None => health.forget("reservations"),
+    }
+}
+
+/// Which subnets wait for a prefix.
+pub(super) fn tell_followed(config: &Config, health: &Health) {
+    for network in config.networks.iter().filter(|network| !network.follows.is_empty()) {
+        let part = format!("prefix {}", network.name);
+        match network.follows.iter().find(|follows| follows.prefix.is_none()) {
+            Some(follows) => {
+                let text = format!("a subnet waits: {} has no IPv6 prefix that it fits into", follows.interface);
+                tracing::warn!("{part}: {text}");
+                health.set(&part, State::Degraded(text));
+            }
+            None => health.forget(&part),
+        }
     }
 }
 

@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::config::claws::{BusCredential, BusModule, Otherwise, Role};
-use crate::config::{AutoCreate, Config, Network};
+use crate::config::{AutoCreate, Config, Network, Prefixes};
 use crate::domain::claws::access::{Namespaces, Patterns};
 use crate::domain::claws::merge::OnConflict;
 use crate::domain::claws::transaction;
 use crate::domain::dhcp::policy::Policy;
+use crate::domain::follow;
 use crate::domain::phone;
 use crate::domain::phone::plugin::Plugin;
 use crate::domain::ra::{Flags, Prefix};
@@ -218,22 +219,37 @@ fn announced(config: &Config, network: &Network) -> Option<radv::Served> {
         other: config.dhcp6.enabled,
     };
     let nets = network.subnets.iter().filter_map(|s| match (s.prefix, &s.six) {
-        (IpNet::V6(net), Some(six)) => Some((net, gives(!six.pools.is_empty()))),
+        (IpNet::V6(net), Some(six)) => Some((net, gives(!six.pools.is_empty()), s.followed)),
         _ => None,
     });
     said.prefixes = nets
-        .map(|(net, given)| Prefix {
+        .map(|(net, given, followed)| Prefix {
             net,
             on_link: ra.on_link,
             // RFC 4862 §5.5.3 d: hosts make addresses of 64 bits only
             autonomous: ra.autonomous.unwrap_or(net.prefix_len() == 64 && !given),
-            valid: ra.valid,
-            preferred: ra.preferred,
+            valid: if followed { ra.valid.min(follow::VALID) } else { ra.valid },
+            preferred: if followed { ra.preferred.min(follow::PREFERRED) } else { ra.preferred },
         })
         .collect();
     let own_dns = ra.own_dns && config.dns.enabled;
     let known = ra.known_routers.clone();
     Some(radv::Served { interface: network.interface.clone()?, said, own_dns, known })
+}
+
+/// The prefixes of the interfaces that subnets follow (DH-708), as they are now.
+pub(super) fn prefixes(config: &Config, links: &Links) -> Prefixes {
+    let mut out = Prefixes::new();
+    for follows in config.networks.iter().flat_map(|network| &network.follows) {
+        let Some(link) = links.by_name(&follows.interface) else { continue };
+        // what is deprecated has a successor, or is about to go
+        let lasting = link.addresses.iter().filter(|net| !link.deprecated.contains(net));
+        let six = lasting.filter_map(|net| if let IpNet::V6(net) = net { Some(*net) } else { None });
+        let present = config.prefixes.get(&follows.interface).copied();
+        let chosen = follow::choose(six, present, follows.longest);
+        out.extend(chosen.map(|prefix| (follows.interface.clone(), prefix)));
+    }
+    out
 }
 
 /// The interfaces that DHCPv6 serves: of the networks that have an IPv6 prefix.

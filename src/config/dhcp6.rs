@@ -13,7 +13,7 @@ use super::raw::{At, Document, Section};
 use super::services::lease_time;
 use crate::domain::dhcp::policy::{Delegation, Policy, Pool6, Rules6, Setting6, Subnet6, Times6, Value6};
 use crate::domain::dhcp::v6::options;
-use crate::domain::hex;
+use crate::domain::{follow, hex};
 
 /// `[dhcp6]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,8 +136,9 @@ fn duid(s: &Section<'_>, text: &At<String>, key: &str) -> Option<Vec<u8>> {
     duid
 }
 
-/// What a subnet of that prefix says; `None` for IPv4.
-pub(super) fn subnet(s: &Section<'_>, prefix: &IpNet) -> Option<Six> {
+/// What a subnet of that prefix says; `None` for IPv4. `whole`: the prefix is part of this one, and what the subnet
+/// names is counted from there.
+pub(super) fn subnet(s: &Section<'_>, prefix: &IpNet, whole: Option<Ipv6Net>) -> Option<Six> {
     let IpNet::V6(prefix) = prefix else {
         for key in ["delegate", "preferred_time"].into_iter().filter(|key| s.has(key)) {
             s.doc.complain(&s.span, format!("`{key}` is for IPv6 prefixes"), None);
@@ -148,9 +149,9 @@ pub(super) fn subnet(s: &Section<'_>, prefix: &IpNet) -> Option<Six> {
         s.list::<Ipv6Addr>(key, IPV6).unwrap_or_default().into_iter().map(|at| at.value).collect()
     };
     Some(Six {
-        pools: pools(s, prefix),
-        exclude: ranges(s, "exclude", prefix).into_iter().map(|at| at.value).collect(),
-        delegate: s.tables("delegate", "network.subnet.delegate").iter().filter_map(delegation).collect(),
+        pools: pools(s, prefix, whole.is_some()),
+        exclude: ranges(s, "exclude", prefix, whole.is_some()).into_iter().map(|at| at.value).collect(),
+        delegate: s.tables("delegate", "network.subnet.delegate").iter().filter_map(|s| delegation(s, whole)).collect(),
         dns: s.has("dns").then(|| ips("dns")),
         ntp: ips("ntp"),
         lease_time: lease_time(s, "lease_time"),
@@ -158,9 +159,18 @@ pub(super) fn subnet(s: &Section<'_>, prefix: &IpNet) -> Option<Six> {
     })
 }
 
-fn ranges(s: &Section<'_>, key: &str, prefix: &Ipv6Net) -> Vec<At<RangeInclusive<Ipv6Addr>>> {
+fn ranges(s: &Section<'_>, key: &str, prefix: &Ipv6Net, counted: bool) -> Vec<At<RangeInclusive<Ipv6Addr>>> {
     let mut out = Vec::new();
-    for At { value: Addresses(range), span } in s.list::<Addresses>(key, RANGE).unwrap_or_default() {
+    for At { value: Addresses(mut range), span } in s.list::<Addresses>(key, RANGE).unwrap_or_default() {
+        if counted {
+            let host = u128::from(prefix.hostmask());
+            if [range.start(), range.end()].iter().any(|ip| u128::from(**ip) & !host != 0) {
+                let message = format!("`{key}` {}-{} is not counted from the prefix", range.start(), range.end());
+                s.doc.complain(&span, message, Some("write it as ::1000-::1fff".to_owned()));
+                continue;
+            }
+            range = joined(prefix, *range.start())..=joined(prefix, *range.end());
+        }
         if prefix.contains(range.start()) && prefix.contains(range.end()) {
             out.push(At { value: range, span });
         } else {
@@ -171,9 +181,24 @@ fn ranges(s: &Section<'_>, key: &str, prefix: &Ipv6Net) -> Vec<At<RangeInclusive
     out
 }
 
-fn pools(s: &Section<'_>, prefix: &Ipv6Net) -> Vec<At<RangeInclusive<Ipv6Addr>>> {
+/// The address that is so far from the begin of the prefix.
+fn joined(prefix: &Ipv6Net, ip: Ipv6Addr) -> Ipv6Addr {
+    Ipv6Addr::from(u128::from(prefix.network()) | u128::from(ip))
+}
+
+/// A prefix to delegate that begins with zeros is counted from the one of the interface; `None` if it does not lie
+/// in that.
+fn placed(prefix: Ipv6Net, whole: Option<Ipv6Net>) -> Option<Ipv6Net> {
+    let Some(whole) = whole.filter(|_| prefix.network().segments()[0] == 0) else { return Some(prefix) };
+    let inside = u128::from(prefix.network()) & u128::from(whole.netmask()) == 0;
+    Ipv6Net::new(joined(&whole, prefix.network()), prefix.prefix_len())
+        .ok()
+        .filter(|prefix| inside && whole.contains(prefix))
+}
+
+fn pools(s: &Section<'_>, prefix: &Ipv6Net, counted: bool) -> Vec<At<RangeInclusive<Ipv6Addr>>> {
     let mut out: Vec<At<RangeInclusive<Ipv6Addr>>> = Vec::new();
-    for pool in ranges(s, "pool", prefix) {
+    for pool in ranges(s, "pool", prefix, counted) {
         let (first, last) = (*pool.value.start(), *pool.value.end());
         let rival = out.iter().find(|o| *o.value.start() <= last && first <= *o.value.end());
         if let Some(rival) = rival {
@@ -186,7 +211,7 @@ fn pools(s: &Section<'_>, prefix: &Ipv6Net) -> Vec<At<RangeInclusive<Ipv6Addr>>>
     out
 }
 
-fn delegation(s: &Section<'_>) -> Option<At<Delegation>> {
+fn delegation(s: &Section<'_>, from: Option<Ipv6Net>) -> Option<At<Delegation>> {
     for key in ["prefix", "length"].into_iter().filter(|key| !s.has(key)) {
         let hint = Some("such as { prefix = \"2001:db8:7700::/40\", length = 56 }".to_owned());
         s.doc.complain(&s.span, format!("`{key}` is missing"), hint);
@@ -208,7 +233,14 @@ fn delegation(s: &Section<'_>) -> Option<At<Delegation>> {
         s.doc.complain(&at.span, message, None);
     }
     let exclude = exclude.map(|at| at.value.trunc());
-    Some(At { value: Delegation { prefix: whole, length, exclude }, span })
+    let Some(prefix) = placed(whole, from) else {
+        let from = from.map_or(String::new(), |from| from.to_string());
+        let hint = Some("the provider's prefix is longer than it was meant for".to_owned());
+        s.doc.find(&span, format!("{whole} is not delegated: it does not lie in {from}"), hint);
+        return None;
+    };
+    let exclude = exclude.and_then(|exclude| placed(exclude, from));
+    Some(At { value: Delegation { prefix, length, exclude }, span })
 }
 
 /// DH-706: what is delegated lies on no link, and is delegated once.
@@ -265,12 +297,19 @@ pub(super) fn prefix(doc: &Document<'_>, subnet: &Subnet, dhcp6: &Dhcp6) -> Opti
     let valid = six.lease_time.unwrap_or(dhcp6.lease_time);
     let said = six.lease_time.is_some() || six.preferred_time.is_some();
     let inherited = dhcp6.preferred_time.filter(|_| six.lease_time.is_none());
+    let own_times = Times6::of(valid, six.preferred_time.or(inherited));
+    let times = if subnet.followed {
+        let all = if said { own_times } else { Times6::of(dhcp6.lease_time, dhcp6.preferred_time) };
+        Some(Times6 { preferred: all.preferred.min(follow::PREFERRED), valid: all.valid.min(follow::VALID) })
+    } else {
+        said.then_some(own_times)
+    };
     let pool = |pool: &At<RangeInclusive<Ipv6Addr>>| Pool6 { range: pool.value.clone(), exclude: six.exclude.clone() };
     Some(Subnet6 {
         pools: six.pools.iter().map(pool).collect(),
         delegate: six.delegate.iter().map(|at| at.value.clone()).collect(),
         options: own,
-        times: said.then(|| Times6::of(valid, six.preferred_time.or(inherited))),
+        times,
         ..Subnet6::new(net)
     })
 }

@@ -247,6 +247,14 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "network.subnet",
+        "prefix_from",
+        "\"eth1\"",
+        "In place of `prefix`, IPv6: part of the prefix that this interface has, however that changes. Who asks the\nprovider for it is the system's own DHCPv6 client. Pools are counted from the prefix (\"::1000-::1fff\"), and\nso are prefixes to delegate that begin with zeros.",
+    ),
+    key("network.subnet", "prefix_id", "0", "Which part of the interface's prefix."),
+    key("network.subnet", "prefix_length", "64", "Length of the part."),
+    key(
+        "network.subnet",
         "pool",
         "[\"10.77.0.100-10.77.0.199\"]",
         "Ranges for anybody who asks; for IPv6 prefixes, too.",
@@ -764,6 +772,11 @@ pub fn of_ipv6(key: &Key) -> bool {
     (key.section, key.name) == ("network.subnet", "preferred_time")
 }
 
+/// True for a key of a subnet that stands in place of `prefix`.
+pub fn of_followed(key: &Key) -> bool {
+    key.section == "network.subnet" && ["prefix_from", "prefix_id", "prefix_length"].contains(&key.name)
+}
+
 impl Key {
     /// Example and explanation, commented out.
     fn shown(&self) -> String {
@@ -781,6 +794,12 @@ pub fn shipped() -> String {
          # stays. Unknown keys are refused.\n",
     );
     for table in TABLES {
+        if table.path == "network.subnet.delegate" {
+            out.push_str(
+                "\n# An IPv6 subnet whose prefix another interface has, from the provider.\n#[[network.subnet]]\n",
+            );
+            KEYS.iter().filter(|key| of_followed(key)).for_each(|key| out.push_str(&key.shown()));
+        }
         out.push('\n');
         table.about.lines().for_each(|line| out.push_str(&format!("# {line}\n")));
         if table.path == "network.subnet.delegate" {
@@ -789,7 +808,7 @@ pub fn shipped() -> String {
         }
         let heading = if table.many { format!("#[[{}]]", table.path) } else { format!("#[{}]", table.path) };
         out.push_str(&format!("{heading}\n"));
-        let own = KEYS.iter().filter(|key| key.section == table.path && !of_ipv6(key));
+        let own = KEYS.iter().filter(|key| key.section == table.path && !of_ipv6(key) && !of_followed(key));
         own.for_each(|key| out.push_str(&key.shown()));
     }
     out

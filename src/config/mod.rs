@@ -19,6 +19,8 @@ pub mod claws;
 pub mod dhcp6;
 /// What differs between two texts.
 pub mod diff;
+/// Subnets whose prefix comes from an interface.
+pub mod follow;
 /// Configurations of other DHCP servers.
 pub mod import;
 /// The registry of keys.
@@ -44,6 +46,7 @@ pub mod services;
 
 pub use claws::Claws;
 pub use dhcp6::Dhcp6;
+pub use follow::Prefixes;
 pub use networks::{Network, Pool, Subnet};
 pub use problem::{Problem, Problems};
 pub use reservations::Reservation;
@@ -62,6 +65,8 @@ pub struct Config {
     pub file: PathBuf,
     /// What stands in it.
     pub text: Arc<str>,
+    /// Of the interfaces that subnets follow: what they are made from.
+    pub prefixes: Prefixes,
     pub server: Server,
     pub log: Log,
     pub networks: Vec<Network>,
@@ -82,6 +87,11 @@ impl Config {
     pub fn serves_files(&self) -> bool {
         self.provisioning.enabled || self.netboot.dir.is_some()
     }
+
+    /// The same text where interfaces have these prefixes (DH-708).
+    pub fn at(&self, prefixes: Prefixes) -> Result<Config, Problems> {
+        parse_at(&self.file, &self.text, prefixes)
+    }
 }
 
 /// Reads and checks a file.
@@ -98,10 +108,15 @@ pub fn load(file: &Path) -> Result<Config, Problems> {
     parse(file, &text)
 }
 
-/// Checks a text as if it stood in `file`.
+/// Checks a text as if it stood in `file`. Subnets that follow an interface are left out: see [`parse_at`].
 pub fn parse(file: &Path, text: &str) -> Result<Config, Problems> {
+    parse_at(file, text, Prefixes::new())
+}
+
+/// The same where interfaces have these prefixes.
+pub fn parse_at(file: &Path, text: &str, prefixes: Prefixes) -> Result<Config, Problems> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let doc = Document::new(file, text);
+    let doc = Document::new(file, text, prefixes);
     for error in &errors {
         doc.complain(&error.span().unwrap_or(0..0), error.message().to_owned(), None);
     }
@@ -134,6 +149,7 @@ fn understand(doc: &Document<'_>, table: &Spanned<DeTable<'_>>) -> Config {
     Config {
         file: doc.file.to_owned(),
         text: doc.text.into(),
+        prefixes: doc.prefixes.clone(),
         log: services::log(top.table("log", "log")),
         policy: policy::read(&top, &parts),
         netboot,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::dhcp6::{self, Six};
+use super::follow::{self, Follows};
 use super::ra::{self, Ra};
 use super::raw::{At, Section};
 use super::reservations::{self, Reservation};
@@ -44,6 +45,8 @@ pub struct Network {
     pub ra: Option<Ra>,
     /// Classes that it is for.
     pub guard: Vec<At<String>>,
+    /// Interfaces whose prefixes some of its subnets are parts of; these stand below once the prefix is known.
+    pub follows: Vec<Follows>,
     pub subnets: Vec<Subnet>,
     pub reservations: Vec<Reservation>,
 }
@@ -69,6 +72,8 @@ pub struct Subnet {
     pub class_options: Vec<ClassOptions>,
     /// Of the family of the prefix.
     pub options: Vec<(At<String>, At<String>)>,
+    /// Its prefix is an interface's, and may change (DH-708).
+    pub followed: bool,
     /// What an IPv6 subnet says to DHCPv6.
     pub six: Option<Six>,
     /// Where it stands in the file.
@@ -182,7 +187,11 @@ fn network(section: &Section<'_>, default_domain: &str) -> Network {
     }
     network.ra = ra::read(section, &network.domain);
     for below in section.tables("subnet", "network.subnet") {
-        network.subnets.extend(subnet(&below, &network.subnets));
+        let place = follow::read(&below);
+        let waits = place.as_ref().is_some_and(|place| place.follows.prefix.is_none());
+        let subnet = subnet(&below, &network.subnets, place.as_ref());
+        network.subnets.extend(subnet.filter(|_| !waits));
+        network.follows.extend(place.map(|place| place.follows));
     }
     if let Some(pool) = network.subnets.iter().flat_map(|subnet| &subnet.pools).next().filter(|_| network.proxy) {
         let hint = Some("leave out `proxy`, or the pool".to_owned());
@@ -220,23 +229,26 @@ pub(super) fn ipv4s(section: &Section<'_>, key: &str) -> Vec<Ipv4Addr> {
     section.list::<Ipv4Addr>(key, IPV4).unwrap_or_default().into_iter().map(|at| at.value).collect()
 }
 
-fn subnet(section: &Section<'_>, others: &[Subnet]) -> Option<Subnet> {
-    if !section.has("prefix") {
+fn subnet(section: &Section<'_>, others: &[Subnet], place: Option<&follow::Place>) -> Option<Subnet> {
+    if !section.has("prefix") && !section.has("prefix_from") {
         section.doc.complain(
             &section.span,
             "`prefix` is missing",
             Some("such as prefix = \"10.77.0.0/24\"".to_owned()),
         );
     }
-    let prefix = section.parsed::<IpNet>("prefix", "a prefix such as 10.77.0.0/24")?;
-    check_prefix(section, &prefix, others);
+    let prefix = match place {
+        Some(place) => At { value: IpNet::V6(place.part), span: place.span.clone() },
+        None => section.parsed::<IpNet>("prefix", "a prefix such as 10.77.0.0/24")?,
+    };
+    check_prefix(section, &prefix, if place.is_some_and(|p| p.follows.prefix.is_none()) { &[] } else { others });
     let inside = |key, at: At<Ipv4Addr>| {
         if !prefix.value.contains(&IpAddr::V4(at.value)) {
             section.doc.complain(&at.span, format!("`{key}` {} lies outside {}", at.value, prefix.value), None);
         }
         at.value
     };
-    let six = dhcp6::subnet(section, &prefix.value);
+    let six = dhcp6::subnet(section, &prefix.value, place.map(|place| place.whole));
     let four = |key| if six.is_none() { ipv4s(section, key) } else { Vec::new() };
     Some(Subnet {
         pools: pools(section, &prefix.value),
@@ -256,6 +268,7 @@ fn subnet(section: &Section<'_>, others: &[Subnet]) -> Option<Subnet> {
             .filter_map(class_options)
             .collect(),
         options: section.pairs("options"),
+        followed: place.is_some(),
         six,
         prefix: prefix.value,
         span: section.span.clone(),

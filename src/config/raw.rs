@@ -12,6 +12,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::follow::Prefixes;
 use super::keys;
 use super::problem::{Problem, nearest, position};
 
@@ -23,6 +24,8 @@ pub struct Document<'a> {
     lines: Vec<usize>,
     problems: RefCell<Vec<(usize, Problem)>>,
     findings: RefCell<Vec<(usize, Problem)>>,
+    /// What interfaces have; empty while a file is checked by itself.
+    pub prefixes: Prefixes,
 }
 
 /// A value and the bytes that it stands in.
@@ -33,9 +36,9 @@ pub struct At<T> {
 }
 
 impl<'a> Document<'a> {
-    pub fn new(file: &'a Path, text: &'a str) -> Document<'a> {
+    pub fn new(file: &'a Path, text: &'a str, prefixes: Prefixes) -> Document<'a> {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Document { file, text, lines, problems: RefCell::default(), findings: RefCell::default() }
+        Document { file, text, lines, problems: RefCell::default(), findings: RefCell::default(), prefixes }
     }
 
     /// Notes a problem with what stands at `span`.

@@ -84,7 +84,9 @@ fn every_known_key_is_read() {
             let Some(table) = TABLES.iter().find(|t| t.path == path) else { continue };
             text.push_str(&if table.many { format!("[[{path}]]\n") } else { format!("[{path}]\n") });
             let six = keys::of_ipv6(key) || key.section == "network.subnet.delegate";
-            if path == "network.subnet" && (key.section != path || key.name != "prefix") {
+            if keys::of_followed(key) && path == key.section {
+                text.push_str(if key.name == "prefix_from" { "" } else { "prefix_from = \"eth0\"\n" });
+            } else if path == "network.subnet" && (key.section != path || key.name != "prefix") {
                 text.push_str(if six { "prefix = \"2001:db8::/64\"\n" } else { "prefix = \"10.0.0.0/24\"\n" });
             }
         }

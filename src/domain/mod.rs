@@ -13,6 +13,8 @@ pub mod dhcp;
 pub mod dns;
 /// A list that nearly always has one item.
 pub mod few;
+/// Prefixes that come from elsewhere.
+pub mod follow;
 /// Hash tables of the hot paths.
 pub mod hash;
 /// Octets as hexadecimal digits.

@@ -39,6 +39,8 @@ pub struct Link {
     /// Own addresses with their prefix lengths (host bits kept), in the kernel's order. An IPv6 address
     /// counts once duplicate address detection (RFC 4862 §5.4) has passed it.
     pub addresses: Vec<IpNet>,
+    /// Those among them that nothing new shall use (RFC 4862 §5.5.4).
+    pub deprecated: Vec<IpNet>,
 }
 
 impl Link {
@@ -218,6 +220,9 @@ async fn read(handle: &Handle) -> std::io::Result<Links> {
             && let Some(link) = links.iter_mut().find(|l| l.index == message.header.index)
         {
             link.addresses.push(address);
+            if message.header.flags.contains(AddressHeaderFlags::Deprecated) {
+                link.deprecated.push(address);
+            }
         }
     }
     Ok(Links::new(links))
@@ -233,6 +238,7 @@ fn link(message: LinkMessage) -> Option<Link> {
         mac: None,
         mtu: 0,
         addresses: Vec::new(),
+        deprecated: Vec::new(),
     };
     for attribute in message.attributes {
         match attribute {

@@ -143,6 +143,7 @@ mod tests {
             mac: None,
             mtu: 1500,
             addresses: vec!["fe80::1/64".parse().unwrap()],
+            deprecated: Vec::new(),
         }
     }
 

@@ -45,20 +45,20 @@ lease_time = {VALID}
 }
 
 /// The leases of one kind: `true` for delegated prefixes.
-fn leases(daemon: &Daemon, prefixes: bool) -> Vec<Value> {
+pub fn leases(daemon: &Daemon, prefixes: bool) -> Vec<Value> {
     let all = daemon.list("/api/v1/leases?limit=1000");
     all.into_iter().filter(|l| l.get("delegated").is_some_and(|d| !d.is_null()) == prefixes).collect()
 }
 
 /// Global addresses of `eth0` that no host makes by itself.
-fn held(lab: &Lab, ns: &str) -> Vec<Ipv6Addr> {
+pub fn held(lab: &Lab, ns: &str) -> Vec<Ipv6Addr> {
     let text = lab.ip(ns, &["-6", "-o", "addr", "show", "dev", "eth0", "scope", "global"]);
     let words = text.lines().filter_map(|l| l.split_whitespace().nth(3));
     words.filter_map(|w| w.split('/').next()?.parse().ok()).collect()
 }
 
 /// Turns IPv6 on and waits until its link-local address may be used: clients need one.
-fn ready(lab: &Lab, ns: &str) {
+pub fn ready(lab: &Lab, ns: &str) {
     lab.enable6(ns);
     let tried = || {
         let text = lab.ip(ns, &["-6", "-o", "addr", "show", "dev", "eth0", "scope", "link"]);
@@ -68,7 +68,7 @@ fn ready(lab: &Lab, ns: &str) {
 }
 
 /// What the server's DNS says, one answer a line.
-fn dig(lab: &Lab, question: &[&str]) -> String {
+pub fn dig(lab: &Lab, question: &[&str]) -> String {
     let ns = lab.ns("srv");
     let out = Command::new("ip")
         .args(["netns", "exec", &ns, "dig", "+short", "+time=5", "+tries=10", "@127.0.0.1"])

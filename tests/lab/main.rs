@@ -14,6 +14,7 @@ mod clients;
 mod clients6;
 mod crowd;
 mod flood;
+mod follow;
 mod kernel;
 mod loss;
 mod netboot;

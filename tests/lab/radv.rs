@@ -36,7 +36,7 @@ fn tried(lab: &Lab, name: &str) -> bool {
 }
 
 /// What rdisc6 prints about the first answer to its question.
-fn rdisc6(lab: &Lab, name: &str) -> String {
+pub fn rdisc6(lab: &Lab, name: &str) -> String {
     need(&[("rdisc6", "ndisc6")]);
     let out = Command::new("ip")
         .args(["netns", "exec", &lab.ns(name), "rdisc6", "-1", "-w", "10000", "-r", "6", "eth0"])

@@ -215,11 +215,13 @@ impl Session<'_> {
 
     /// Other settings: hosts hear of them soon; a prefix that is not there any more is deprecated.
     fn change(&mut self, new: Served, memory: &mut Memory) {
-        let until = self.speaker.now().plus(DEPRECATED);
+        let now = self.speaker.now();
         let stays = |net: Ipv6Net| new.said.prefixes.iter().any(|p| p.net == net);
         memory.leaving.retain(|(p, _)| !stays(p.net));
         for prefix in self.served.said.prefixes.iter().filter(|p| !stays(p.net)) {
-            memory.leaving.push_back((*prefix, until));
+            // RFC 9096 §3.5: not for longer than it was promised
+            let valid = Duration::from_secs(prefix.valid.into()).min(DEPRECATED);
+            memory.leaving.push_back((*prefix, now.plus(valid)));
         }
         while memory.leaving.len() > LEAVING {
             memory.leaving.pop_front();
