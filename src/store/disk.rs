@@ -2,7 +2,6 @@
 //! It alone checkpoints.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,6 +10,7 @@ use rusqlite::{Connection, params};
 use super::entries::{self, FORMAT};
 use super::fold;
 use super::ledger::{Batch, Entry, PortError};
+use super::open::Lock;
 use super::sqlite::{Checkpoints, FOLD_ENTRIES, HISTORY_DAYS, Length, TAIL_AT_EASE, crc, port_error, signed};
 use super::unfolded::Unfolded;
 
@@ -30,7 +30,7 @@ pub(super) struct Disk {
     /// Days that assignments of addresses are kept after their end.
     pub history_days: i64,
     /// Held while the database is open: no second daemon may write to it.
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 /// What is in the journal and not yet in the tables.
@@ -100,7 +100,7 @@ impl Tail {
 }
 
 impl Disk {
-    pub fn new(connection: Connection, node: String, tail: Tail, lock: Option<File>) -> Disk {
+    pub fn new(connection: Connection, node: String, tail: Tail, lock: Option<Lock>) -> Disk {
         let checkpoints = Checkpoints::default();
         // what an earlier process left in the log is not known: it is copied when there is time
         let wal = checkpoints.idle;

@@ -122,12 +122,24 @@ fn network_filesystem(magic: u32) -> Option<&'static str> {
     }
 }
 
-fn lock(dir: &Path) -> Result<File, OpenError> {
+/// The lock of a state directory. It is given back by name: a process that is being started at the same time has
+/// inherited the file until its exec, and closing ours alone would leave it locked for so long.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "the lock of the state directory stays until this process ends");
+        }
+    }
+}
+
+fn lock(dir: &Path) -> Result<Lock, OpenError> {
     let path = dir.join(LOCK);
     let io_error = |error| OpenError::Io { path: path.clone(), error };
     let file = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(&path).map_err(io_error)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
         Err(std::fs::TryLockError::Error(error)) => Err(io_error(error)),
     }

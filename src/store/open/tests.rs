@@ -125,6 +125,18 @@ async fn a_second_daemon_is_refused() {
     open(dir.path(), "test").await.expect("opens");
 }
 
+/// Whoever starts a process at that moment has handed it all open files on, until its exec.
+#[test]
+fn a_lock_is_given_back_though_another_process_has_inherited_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let first = lock(dir.path()).expect("locked");
+    let inherited = first.0.try_clone().expect("a copy");
+    assert!(matches!(lock(dir.path()), Err(OpenError::InUse(_))));
+    drop(first);
+    assert!(lock(dir.path()).is_ok());
+    drop(inherited);
+}
+
 /// RL-102.
 #[tokio::test]
 async fn a_setting_that_does_not_hold_is_refused() {
