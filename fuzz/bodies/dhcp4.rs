@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lanlord::domain::dhcp::book::Book;
-use lanlord::domain::dhcp::policy::{Boot, Match, Network, Policy, Pool, Recipe, Setting, Subnet, Value};
-use lanlord::domain::dhcp::v4::{Arrival, Facts, Now, Outcome, Request, decide};
+use lanlord::domain::dhcp::policy::{Boot, BootRule, Match, Network, Policy, Pool, Recipe, Setting, Subnet, Value};
+use lanlord::domain::dhcp::v4::{Arrival, Facts, Now, Outcome, Request, decide, decide_boot};
 use lanlord::domain::dhcp::value::{has_default_route, parse_value, show_value};
 use lanlord::domain::dhcp::wire::{Kind, Packet, encode, relay};
 use lanlord::domain::dns::naming::{self, NameRequest, Names};
@@ -39,9 +39,9 @@ fn network(interface: &str, third: u8) -> Network {
     }
 }
 
-/// Two links, options of every shape; and nothing at all.
-fn policies() -> &'static [Arc<Policy>; 2] {
-    static POLICIES: OnceLock<[Arc<Policy>; 2]> = OnceLock::new();
+/// Two links, options of every shape; the first of them beside another server, with a menu; and nothing at all.
+fn policies() -> &'static [Arc<Policy>; 3] {
+    static POLICIES: OnceLock<[Arc<Policy>; 3]> = OnceLock::new();
     POLICIES.get_or_init(|| {
         let mut policy = Policy::new(vec![network("eth0", 0), network("eth1", 1)]);
         for (code, text) in [(6, "10.0.0.1"), (121, "10.9.0.0/16 via 10.0.0.7"), (119, "a.example, b.example")] {
@@ -60,8 +60,19 @@ fn policies() -> &'static [Arc<Policy>; 2] {
             ..Recipe::default()
         }];
         policy.rules.rapid_commit = true;
-        [Arc::new(policy), Arc::new(Policy::default())]
+        [Arc::new(policy.clone()), Arc::new(beside(policy)), Arc::new(Policy::default())]
     })
+}
+
+fn beside(mut policy: Policy) -> Policy {
+    policy.networks[0].proxy = true;
+    let rule = |n: usize| BootRule {
+        boot: Boot { file: (n > 0).then(|| format!("{n}.0")), ..Boot::default() },
+        menu: Some("x".repeat(n)),
+        ..BootRule::default()
+    };
+    policy.boot = (0..30).map(rule).collect();
+    policy
 }
 
 /// The input is a sequence of steps: one octet of circumstances, two of length, that many of a datagram.
@@ -101,7 +112,21 @@ fn step(policy: &Arc<Policy>, book: &mut Book, how: u8, datagram: &[u8], tick: u
     let Ok(request) = Request::read(packet, arrival) else { return };
     book.sweep(now.mono);
     book.sweep_quarantines(now.wall);
-    let decision = decide(&request, &Facts { book, names: &PlainNames, sightings: None }, policy, now);
+    let facts = Facts { book, names: &PlainNames, sightings: None };
+    let asked_what_to_boot = decide_boot(&request, &facts, policy, now);
+    assert!(
+        asked_what_to_boot.changes.is_empty() && asked_what_to_boot.effects.is_empty(),
+        "port 4011 changes nothing"
+    );
+    if let Outcome::Send(reply, _) = &asked_what_to_boot.outcome {
+        check_reply(reply, &request);
+        assert!(reply.yiaddr.is_unspecified(), "an address from port 4011");
+    }
+    let decision = decide(&request, &facts, policy, now);
+    let place = request.place(policy).ok();
+    if place.is_some_and(|place| policy.networks[place.network].proxy) && request.kind != Kind::LeaseQuery {
+        assert!(decision.changes.is_empty() && decision.effects.is_empty(), "a lease beside another server");
+    }
     if policy.networks.is_empty() {
         assert!(matches!(decision.outcome, Outcome::Silent(_)), "an answer without a subnet");
         assert!(decision.changes.is_empty(), "a change without a subnet");

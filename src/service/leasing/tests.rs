@@ -17,6 +17,8 @@ use crate::domain::time::{Mono, Wall};
 use crate::store::memory::Memory;
 use crate::store::{Port, PortError, Recovered};
 
+/// Booting beside another server.
+mod boot;
 /// Floods.
 mod flood;
 /// Conflict detection.

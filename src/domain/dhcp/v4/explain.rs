@@ -5,10 +5,11 @@ use std::net::Ipv4Addr;
 
 use super::levels::Source;
 use super::reply::Keep;
-use super::{Asked, Case, Facts, Now, Request, Silence};
+use super::{Asked, Case, Facts, Now, Request, Silence, proxy};
 use crate::domain::dhcp::options;
 use crate::domain::dhcp::policy::{Placeholders, Policy};
 use crate::domain::dhcp::value::show_value;
+use crate::domain::dhcp::wire::code;
 
 /// One value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,9 +76,27 @@ pub fn explain(request: &Request<'_>, facts: &Facts<'_>, policy: &Policy, now: N
     let place = request.place(policy)?;
     let asked = Asked::new(request, *facts, policy, place);
     let case = Case::new(request, *facts, policy, now, place, &asked);
-    match case.refused() {
-        Some(why) => Err(why),
-        None => Ok(case.explained()),
+    if let Some(why) = case.refused() {
+        return Err(why);
+    }
+    if !policy.networks[place.network].proxy {
+        return Ok(case.explained());
+    }
+    if !proxy::boots(request) {
+        return Err(Silence::NotBooting);
+    }
+    let mut explanation = case.explained();
+    // the rest is the other server's
+    explanation.values.retain(of_booting);
+    Ok(explanation)
+}
+
+/// True for what is said beside another server: the boot fields, their options, and those of boot rules.
+fn of_booting(value: &Explained) -> bool {
+    const OPTIONS: [u8; 5] = [code::VENDOR, code::VENDOR_CLASS, code::TFTP_SERVER, code::BOOT_FILE, code::PXE_UUID];
+    match value.code {
+        Some(code) => OPTIONS.contains(&code) || value.source.starts_with("boot rule"),
+        None => value.name != "lease_time",
     }
 }
 

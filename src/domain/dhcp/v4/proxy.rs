@@ -53,6 +53,11 @@ impl Client {
     }
 }
 
+/// True if the client says that it boots from the network.
+pub(super) fn boots(request: &Request<'_>) -> bool {
+    Client::of(request).is_some()
+}
+
 /// What to do about a request that came to port 4011: a client with an address, which it got elsewhere, asks
 /// what to boot (PXE 2.1 §2.2.3).
 pub fn decide_boot(request: &Request<'_>, facts: &Facts<'_>, policy: &Policy, now: Now) -> Decision {
