@@ -17,7 +17,7 @@ use super::wire::{BROADCAST, Mac, Packet, Wire};
 
 /// How often a client repeats itself, and after what time.
 pub const TRIES: usize = 8;
-const AGAIN: Duration = Duration::from_millis(1500);
+const AGAIN: Duration = Duration::from_secs(4);
 /// The router that relays are behind.
 const ROUTER: Mac = [2, 0, 0x5e, 0, 0, 254];
 const SERVER: Mac = [2, 0x77, 0, 0, 0, 1];

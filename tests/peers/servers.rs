@@ -5,15 +5,11 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
-use std::time::Duration;
 
 use lanlord::config::import::Format;
 
 use super::example::Example;
-use super::space::{Lab, Process, wait};
-
-/// Peers start within a second; a loaded machine is slow.
-const LIMIT: Duration = Duration::from_secs(20);
+use super::space::{Lab, PATIENCE, Process, wait};
 
 pub struct Peer {
     process: Process,
@@ -58,7 +54,7 @@ impl Peer {
         };
         let command = format!("cd {} && {run}", folder.display());
         let mut process = lab.start("peer", "srv", &["unshare", "-m", "sh", "-c", &command]);
-        let up = wait(LIMIT, || process.exited() || process.output().contains(ready));
+        let up = wait(PATIENCE, || process.exited() || process.output().contains(ready));
         assert!(up && !process.exited(), "{} of {}: {}", example.file, example.name, process.output());
         Peer { process }
     }
@@ -105,7 +101,7 @@ impl Ours {
         let (config, state, socket) = (file("lanlord.toml"), file("state"), file("lanlord.sock"));
         let argv = [binary, "serve", "--config", &config, "--state", &state, "--socket", &socket];
         let mut process = lab.start("lanlord", "srv", &argv);
-        let ready = wait(LIMIT, || process.exited() || is_ready(&socket));
+        let ready = wait(PATIENCE, || process.exited() || is_ready(&socket));
         assert!(ready && !process.exited(), "{}:\n{toml}\n{}", example.name, process.output());
         Ours { process }
     }
@@ -119,7 +115,7 @@ impl Ours {
 fn is_ready(socket: &str) -> bool {
     let answer = || {
         let mut stream = UnixStream::connect(socket).ok()?;
-        stream.set_read_timeout(Some(LIMIT)).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
         let mut text = String::new();
         stream.read_to_string(&mut text).ok()?;
