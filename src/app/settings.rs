@@ -112,10 +112,8 @@ pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("dhcp4.check_source_mac", old.dhcp4.check_source_mac == new.dhcp4.check_source_mac),
         ("dns.enabled", old.dns.enabled == new.dns.enabled),
         ("dns.listen", (&old.dns.listen, old.dns.port) == (&new.dns.listen, new.dns.port)),
-        ("dns.zones", old.dns.zones == new.dns.zones),
         ("dns.forward", old.dns.forward == new.dns.forward),
         ("dns.recursion", old.dns.recursion == new.dns.recursion),
-        ("dns.ttl", old.dns.ttl == new.dns.ttl),
         ("provisioning.enabled", p.enabled == q.enabled),
         // the servers are started with the first of the two that needs them
         ("netboot.dir", old.serves_files() == new.serves_files()),

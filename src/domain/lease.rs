@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv6Net};
 
+use super::hex;
 use super::net::Mac;
 use super::time::Wall;
 
@@ -204,6 +205,20 @@ pub enum ReservationKey {
     },
     /// An expression of the class language.
     Test(String),
+}
+
+impl ReservationKey {
+    /// The id of a reservation that is named by its first key.
+    pub fn id(&self) -> String {
+        match self {
+            ReservationKey::Mac(mac) => mac.hex(),
+            ReservationKey::ClientId(id) => format!("id-{}", hex::write(id)),
+            ReservationKey::CircuitId(id) => format!("circuit-{}", hex::write(id)),
+            ReservationKey::RemoteId(id) => format!("remote-{}", hex::write(id)),
+            ReservationKey::Duid { duid, .. } => format!("duid-{}", hex::write(duid)),
+            ReservationKey::Test(text) => format!("test-{}", hex::write(text.as_bytes())),
+        }
+    }
 }
 
 /// Who made an object, and so who may change it.

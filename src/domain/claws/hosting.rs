@@ -21,7 +21,9 @@ pub enum BadHost {
     Nameless,
     #[error("{0}: `{1}` is not {2}")]
     Value(String, String, &'static str),
-    #[error("a host has at most {INTERFACES} interfaces")]
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    #[error("at most {INTERFACES} interfaces are possible")]
     TooMany,
 }
 
@@ -113,14 +115,14 @@ fn interface<'a>(host: &'a mut Host, name: &str) -> &'a mut Interface {
 }
 
 /// Lower case, no final dot; labels of 1 to 63 letters, digits, `-` and `_`.
-fn fqdn(text: &str) -> Option<String> {
+pub(super) fn fqdn(text: &str) -> Option<String> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let label =
         |l: &str| (1..=63).contains(&l.len()) && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     (name.len() <= 253 && name.split('.').all(label)).then_some(name)
 }
 
-fn option(element: &Element, bad: &impl Fn(&'static str) -> BadHost) -> Result<CustomOption, BadHost> {
+pub(super) fn option(element: &Element, bad: &impl Fn(&'static str) -> BadHost) -> Result<CustomOption, BadHost> {
     let family = match element.attribute("family") {
         None | Some("4") => 4,
         Some("6") => 6,

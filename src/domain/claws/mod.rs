@@ -13,6 +13,8 @@ pub mod merge;
 pub mod message;
 /// Facts of DHCP as messages.
 pub mod notice;
+/// Commands about reservations, options and leases.
+pub mod orders;
 /// One transaction: who is waited for, until when, what follows.
 pub mod transaction;
 /// Key attributes, cardinality and comparison of the known elements.

@@ -6,4 +6,5 @@ mod dhcp;
 mod example;
 mod failures;
 mod notices;
+mod orders;
 mod sketch;

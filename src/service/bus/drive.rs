@@ -16,9 +16,10 @@ use crate::domain::change::{Change, TxFinal, TxOutcome};
 use crate::domain::claws::Fault;
 use crate::domain::claws::merge::{Answer, Merged, merge};
 use crate::domain::claws::message::Phase;
+use crate::domain::claws::orders::{Order, Which};
 use crate::domain::claws::transaction::{Applying, Collecting, Decision, Member};
 use crate::domain::claws::xml::decode;
-use crate::domain::host::Host;
+use crate::domain::host::{CustomOption, Host};
 use crate::domain::time::{Mono, Wall};
 use crate::store::{CommitError, Outcome, Proposal, Refusal, Vote};
 
@@ -236,17 +237,22 @@ impl Shared {
         for (module, element) in &merged.idle {
             tracing::warn!(module, element, "a removal matched nothing");
         }
-        let deed =
-            Deed::of(&merged.payload, &*self.parts.addresses).map_err(|bad| cancel("invalid", bad.to_string()))?;
+        let deed = Deed::of(&merged.payload, &open.accepted.key.source, &*self.parts.addresses)
+            .map_err(|bad| cancel("invalid", bad.to_string()))?;
         // asked before, so that a refusal can be written down with its reason, and again in the ledger's order
         self.vote(&deed, self.parts.clock.wall()).map_err(|refusal| cancel(&refusal.code, refusal.message))?;
+        let implied = self.implied(&deed, true).map_err(|refusal| cancel(&refusal.code, refusal.message))?;
         let appliers = self.appliers(&merged);
         // a quick module acks before this task runs again: its report must find somebody who listens
         let deadline = self.now().plus(self.settings.apply_timeout);
         *open.machine() = Machine::Applying(Applying::start(&appliers, deadline));
-        let proposal = self.proposal(open, merged, deed, outcomes, appliers);
         let ledger = self.ledger().map_err(|fault| cancel(fault.code, fault.message))?;
-        match ledger.propose(proposal).await {
+        let underway = self.parts.addresses.underway(&implied);
+        let proposal = self.proposal(open, merged, (deed, implied), outcomes, appliers);
+        let proposed = ledger.propose(proposal).await;
+        let committed = matches!(proposed, Ok(Outcome::Committed(_)));
+        self.parts.addresses.settled(underway, committed).await;
+        match proposed {
             Ok(Outcome::Committed(_)) => Ok(()),
             Ok(Outcome::Refused { refusal, .. }) => {
                 Err(Cancel { written: true, ..cancel(&refusal.code, refusal.message) })
@@ -259,7 +265,7 @@ impl Shared {
         self: &Arc<Shared>,
         open: &Open,
         merged: Merged,
-        deed: Deed,
+        (deed, implied): (Deed, Vec<Change>),
         outcomes: Vec<TxOutcome>,
         appliers: Vec<String>,
     ) -> Proposal {
@@ -278,17 +284,58 @@ impl Shared {
             contributions: merged.contributions,
             appliers,
         }))];
-        match &deed {
-            Deed::None => {}
-            Deed::Add(host) | Deed::Modify(host) => changes.push(Change::HostPut(Box::new(host.clone()))),
-            Deed::Remove(id) => changes.push(Change::HostRemoved { id: id.clone() }),
-        }
+        changes.extend(implied.iter().cloned());
         let shared = self.clone();
         let vote: Option<Vote> = match deed {
             Deed::None => None,
-            deed => Some(Box::new(move |at| shared.vote(&deed, at))),
+            deed => Some(Box::new(move |at| {
+                shared.vote(&deed, at)?;
+                let same = shared.implied(&deed, false)? == implied;
+                let changed = || Refusal {
+                    code: "conflict".to_owned(),
+                    message: "what it is about has changed meanwhile".to_owned(),
+                };
+                if same { Ok(()) } else { Err(changed()) }
+            })),
         };
         Proposal { changes, vote, otherwise }
+    }
+
+    /// The state that a deed implies, as things stand.
+    fn implied(&self, deed: &Deed, first: bool) -> Result<Vec<Change>, Refusal> {
+        match deed {
+            Deed::None => Ok(Vec::new()),
+            Deed::Add(host) | Deed::Modify(host) => Ok(vec![Change::HostPut(Box::new(host.clone()))]),
+            Deed::Remove(id) => Ok(vec![Change::HostRemoved { id: id.clone() }]),
+            Deed::Order(Order::Set(which, options)) if which.host.is_some() => {
+                let mut host = self.host(which)?;
+                let same = |old: &CustomOption, new: &CustomOption| {
+                    (old.family, old.number, &old.interface) == (new.family, new.number, &new.interface)
+                };
+                host.options.retain(|old| !options.iter().any(|new| same(old, new)));
+                host.options.extend(options.iter().cloned());
+                Ok(vec![Change::HostPut(Box::new(host))])
+            }
+            Deed::Order(Order::Unset(which, codes)) if which.host.is_some() => {
+                let mut host = self.host(which)?;
+                for code in codes {
+                    let before = host.options.len();
+                    host.options.retain(|old| (old.family, old.number) != *code);
+                    if host.options.len() == before {
+                        let message = format!("option {} is not set there", code.1);
+                        return Err(Refusal { code: "unknown-option".to_owned(), message });
+                    }
+                }
+                Ok(vec![Change::HostPut(Box::new(host))])
+            }
+            Deed::Order(order) => self.parts.addresses.plan(order, first),
+        }
+    }
+
+    fn host(&self, which: &Which) -> Result<Host, Refusal> {
+        let id = which.host.as_deref().unwrap_or_default();
+        let found = self.parts.hosts.find(id).map(|host| (*host).clone());
+        found.ok_or_else(|| Refusal { code: "unknown-host".to_owned(), message: format!("there is no host {id}") })
     }
 
     /// The votes of the built-in modules (CL-408).
@@ -296,7 +343,7 @@ impl Shared {
         let refuse = |code: &str, message: String| Err(Refusal { code: code.to_owned(), message });
         let exists = |id: &str| self.parts.hosts.find(id).is_some();
         match deed {
-            Deed::None => Ok(()),
+            Deed::None | Deed::Order(_) => Ok(()),
             Deed::Add(host) if exists(&host.id) => refuse("conflict", format!("host {} exists", host.id)),
             Deed::Modify(host) if !exists(&host.id) => refuse("unknown-host", format!("there is no host {}", host.id)),
             Deed::Remove(id) if !exists(id) => refuse("unknown-host", format!("there is no host {id}")),
@@ -350,6 +397,9 @@ impl Shared {
 
     /// CL-605: built-in modules acted in J2, so they are done.
     fn tell_builtin_progress(&self, open: &Open) {
+        if open.payload.ns == crate::domain::claws::DHCP {
+            self.route(open, progress_of_builtin(ADDRESS_MODULE, &open.accepted.key));
+        }
         if open.payload.ns == crate::domain::claws::HOST {
             for module in [HOSTS_MODULE, ADDRESS_MODULE, DNS_MODULE] {
                 self.route(open, progress_of_builtin(module, &open.accepted.key));

@@ -46,6 +46,8 @@ mod journal;
 mod notices;
 /// What others ask and order: lists, reservations, ended leases.
 mod objects;
+/// Orders of the bus.
+mod orders;
 /// Leases that the policy covers no more.
 mod outside;
 /// Conflict detection before addresses are offered.
@@ -64,6 +66,7 @@ mod v6;
 pub use counters::Counters;
 pub use holds::{Held, HoldError};
 pub use objects::{Conflict, ObjectError, PoolUse};
+pub use orders::Underway;
 pub use outside::Outside;
 pub use probing::{Probe, Question, Sighting};
 pub use routes::{PrefixRoute, RouteError, Routes};

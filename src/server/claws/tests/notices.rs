@@ -15,19 +15,19 @@ use crate::domain::time::Wall;
 use crate::service::bus::Settings;
 use crate::store::memory::Memory;
 
-const SERVER: Ipv4Addr = Ipv4Addr::new(192, 168, 50, 1);
+pub const SERVER: Ipv4Addr = Ipv4Addr::new(192, 168, 50, 1);
 
 /// Nobody here shows that it lives, however slow the machine is.
 fn patient() -> Settings {
     Settings { heartbeat: std::time::Duration::from_secs(600), ..settings() }
 }
 
-fn mac(n: u8) -> [u8; 6] {
+pub fn mac(n: u8) -> [u8; 6] {
     [2, 0x77, 0, 0, 0, n]
 }
 
 /// One message in, and whatever comes out.
-async fn ask(bench: &Bench, message: &Message, interface: &str, answered: bool) -> Option<Message> {
+pub async fn ask(bench: &Bench, message: &Message, interface: &str, answered: bool) -> Option<Message> {
     let broadcast = message.ciaddr.is_unspecified();
     let arrival = Arrival {
         interface,
@@ -45,7 +45,7 @@ async fn ask(bench: &Bench, message: &Message, interface: &str, answered: bool) 
     Message::parse(&reply.bytes)
 }
 
-async fn bind(bench: &Bench, n: u8) -> Message {
+pub async fn bind(bench: &Bench, n: u8) -> Message {
     let discover = Message::new(DISCOVER, u32::from(n), mac(n)).with(12, format!("pc-{n}")).with(60, "<b>&");
     let offer = ask(bench, &discover, "eth0", true).await.expect("an offer");
     assert_eq!(offer.kind(), OFFER);

@@ -113,7 +113,7 @@ impl Wanted {
             text.parse::<IpAddr>().map_err(|_| Problem::field("/ip", format!("`{text}` is no IP address")))
         };
         let ip = self.ip.as_ref().map(parse_ip).transpose()?;
-        let id = id.or_else(|| keys.first().map(name_of)).unwrap_or_default();
+        let id = id.or_else(|| keys.first().map(ReservationKey::id)).unwrap_or_default();
         let mut wire = Vec::new();
         for (name, text) in &self.options {
             let pointer = format!("/options/{name}");
@@ -165,17 +165,6 @@ impl Wanted {
             return Err(Problem::field("/mac", "one of mac, client_id, circuit_id, remote_id and duid is needed"));
         }
         Ok(keys)
-    }
-}
-
-fn name_of(key: &ReservationKey) -> String {
-    match key {
-        ReservationKey::Mac(mac) => mac.hex(),
-        ReservationKey::ClientId(id) => format!("id-{}", hex::write(id)),
-        ReservationKey::CircuitId(id) => format!("circuit-{}", hex::write(id)),
-        ReservationKey::RemoteId(id) => format!("remote-{}", hex::write(id)),
-        ReservationKey::Duid { duid, .. } => format!("duid-{}", hex::write(duid)),
-        ReservationKey::Test(text) => format!("test-{}", hex::write(text.as_bytes())),
     }
 }
 

@@ -8,14 +8,17 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 
 use super::{ADDRESS_MODULE, Enricher};
+use crate::domain::change::Change;
 use crate::domain::claws::message::{Action, Edit};
+use crate::domain::claws::orders::Order;
 use crate::domain::claws::transaction::Reply;
 use crate::domain::claws::xml::Element;
 use crate::domain::claws::{HOST, LAN, WIRELESS};
 use crate::domain::dhcp::policy::LinkInfo;
 use crate::domain::net::Mac;
 use crate::domain::time::Mono;
-use crate::service::leasing::Leasing;
+use crate::service::leasing::{Leasing, Underway};
+use crate::store::Refusal;
 
 /// An address that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +46,7 @@ impl Link {
 }
 
 /// Who owns the addresses.
+#[async_trait]
 pub trait Addresses: Send + Sync {
     /// Sets aside one address per family on that network (`None`: the first one). The error says why not.
     fn hold(&self, holder: &str, network: Option<&str>, mac: Option<Mac>, until: Mono) -> Result<Vec<Held>, String>;
@@ -50,8 +54,15 @@ pub trait Addresses: Send + Sync {
     fn unhold(&self, holder: &str);
     /// All networks, the default first.
     fn links(&self) -> Vec<Link>;
+    /// What an order changes now; the error says why it cannot be done. `first`: before it is proposed.
+    fn plan(&self, order: &Order, first: bool) -> Result<Vec<Change>, Refusal>;
+    /// Keeps others from touching what the changes touch, until they are decided.
+    fn underway(&self, changes: &[Change]) -> Underway;
+    /// They are durable, or will never be.
+    async fn settled(&self, underway: Underway, committed: bool);
 }
 
+#[async_trait]
 impl Addresses for Leasing {
     fn hold(&self, holder: &str, network: Option<&str>, mac: Option<Mac>, until: Mono) -> Result<Vec<Held>, String> {
         let held = Leasing::hold(self, holder, network, mac, until).map_err(|error| error.to_string())?;
@@ -66,6 +77,18 @@ impl Addresses for Leasing {
         let link =
             |link: LinkInfo| Link { name: link.name, vlan: link.vlan, domain: link.domain, prefixes: link.prefixes };
         self.networks().into_iter().map(link).collect()
+    }
+
+    fn plan(&self, order: &Order, first: bool) -> Result<Vec<Change>, Refusal> {
+        Leasing::plan(self, order, first)
+    }
+
+    fn underway(&self, changes: &[Change]) -> Underway {
+        Leasing::underway(self, changes)
+    }
+
+    async fn settled(&self, underway: Underway, committed: bool) {
+        Leasing::settled(self, underway, committed).await;
     }
 }
 

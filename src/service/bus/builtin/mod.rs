@@ -12,6 +12,7 @@ use async_trait::async_trait;
 
 use crate::domain::claws::HOST;
 use crate::domain::claws::hosting;
+use crate::domain::claws::orders::{self, Order};
 use crate::domain::claws::transaction::Reply;
 use crate::domain::claws::xml::Element;
 use crate::domain::host::Host;
@@ -55,13 +56,15 @@ pub enum Deed {
     Modify(Host),
     /// Its names and addresses are free.
     Remove(String),
+    /// About reservations, options or a lease.
+    Order(Order),
 }
 
 impl Deed {
-    /// Reads it from a payload.
-    pub fn of(payload: &Element, addresses: &dyn Addresses) -> Result<Deed, hosting::BadHost> {
+    /// Reads it from a payload that `by` submitted.
+    pub fn of(payload: &Element, by: &str, addresses: &dyn Addresses) -> Result<Deed, hosting::BadHost> {
         if payload.ns != HOST {
-            return Ok(Deed::None);
+            return orders::order(payload, by).map(|order| order.map_or(Deed::None, Deed::Order));
         }
         let network_of = |base| {
             let links = addresses.links();
