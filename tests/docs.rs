@@ -98,3 +98,45 @@ fn the_map_leads_to_places_that_exist() {
         assert!(!is_test || sources.contains(&format!("fn {word}(")), "there is no test `{word}`");
     }
 }
+
+/// docs/dhcp-conformance.md names scenarios and tests; they must exist, and no scenario may be left out.
+#[test]
+fn every_requirement_of_dhcp_names_what_shows_it() {
+    let page = std::fs::read_to_string(root().join("docs/dhcp-conformance.md")).expect("the page");
+    let sources: String = ["src", "tests"]
+        .into_iter()
+        .flat_map(|folder| files(&root().join(folder), ".rs"))
+        .map(|path| std::fs::read_to_string(path).expect("UTF-8"))
+        .collect();
+    let mut named = std::collections::HashSet::new();
+    for line in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| requirement")) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [what, source, shown] = cells[..] else { panic!("no row of three: {line}") };
+        if ["what", "input"].contains(&what) {
+            continue;
+        }
+        assert!(source.contains("RFC ") && source.contains('§'), "no section is cited: {line}");
+        let names: Vec<&str> = shown.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "nothing shows it: {line}");
+        for name in names {
+            let there = match name.rsplit_once('.').map(|(_, ending)| ending) {
+                Some("dhcp") => root().join("tests/scenarios").join(name).exists(),
+                Some("dhcp6") => root().join("tests/scenarios6").join(name).exists(),
+                _ => sources.contains(&format!("fn {name}(")),
+            };
+            assert!(there, "`{name}` is not there: {line}");
+            named.insert(name.to_owned());
+        }
+    }
+    for (folder, ending) in [("tests/scenarios", ".dhcp"), ("tests/scenarios6", ".dhcp6")] {
+        for path in files(&root().join(folder), ending) {
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            assert!(named.contains(&name), "{name} shows nothing that the page names");
+        }
+    }
+    // every requirement of these sections of the reference
+    let ranges = [(201, 218), (221, 226), (301, 310), (401, 406), (411, 415), (701, 710), (721, 724)];
+    for number in ranges.into_iter().flat_map(|(first, last)| first..=last) {
+        assert!(page.contains(&format!("| DH-{number} ")), "DH-{number} has no row");
+    }
+}

@@ -21,6 +21,9 @@ impl Case<'_> {
             return Decision::send(self.ipv6_only(wait));
         }
         let Some(ip) = self.choose() else {
+            if let Some(decision) = self.auto_configure() {
+                return decision;
+            }
             let kept = self.next_free().is_some_and(|ip| self.kept_back(ip));
             return Decision::silent(if kept { Silence::KnownShare } else { Silence::PoolFull });
         };

@@ -3,6 +3,8 @@
 
 /// Requests as classes see them.
 mod asked;
+/// Clients that could make an address themselves.
+mod auto;
 /// BOOTP: requests without option 53.
 mod bootp;
 /// DISCOVER: which address.

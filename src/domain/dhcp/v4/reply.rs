@@ -140,7 +140,8 @@ impl Case<'_> {
         // what does not fit would name another file or server
         reply.file = boot.file.map(String::into_bytes).filter(|file| file.len() <= 128).unwrap_or_default();
         reply.sname = boot.server_name.map(String::into_bytes).filter(|name| name.len() <= 64).unwrap_or_default();
-        reply.options.extend(options.sent());
+        // RFC 2563 §2.3: only those who get no address are told whether to make one
+        reply.options.extend(options.sent().filter(|(code, _)| *code != code::AUTO_CONFIGURE));
         self.add_client_id(&mut reply);
         reply
     }
@@ -239,7 +240,7 @@ impl Case<'_> {
     }
 
     /// RFC 6842: echoed in every reply, if received.
-    fn add_client_id(&self, reply: &mut Reply) {
+    pub(super) fn add_client_id(&self, reply: &mut Reply) {
         if let Some(id) = self.request.client_id.as_ref().filter(|_| self.policy.rules.echo_client_id) {
             reply.options.push((code::CLIENT_ID, id.to_vec()));
         }

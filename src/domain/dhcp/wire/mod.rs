@@ -59,6 +59,7 @@ pub mod code {
     pub const PXE_ARCH: u8 = 93;
     pub const PXE_UUID: u8 = 97;
     pub const IPV6_ONLY: u8 = 108;
+    pub const AUTO_CONFIGURE: u8 = 116;
     pub const SUBNET_SELECTION: u8 = 118;
     pub const SEARCH: u8 = 119;
     pub const ROUTES: u8 = 121;
