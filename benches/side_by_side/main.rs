@@ -2,12 +2,13 @@
 //!
 //! Each round runs every server once, in turn, so that whatever else the machine does falls on all of them. The figures
 //! are medians over the rounds with the least and the greatest beside them; a ratio is worth more than a figure.
-//! Bounds come from the environment: ROUNDS (3), SECONDS (3, one run), PARTS (dhcp,dns,claws), SERVERS (all), OUTPUT.
+//! Bounds come from the environment: ROUNDS (3), SECONDS (3, one run), PARTS (dhcp,dns,claws,goals), SERVERS (all), OUTPUT.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)] // a bench measures real time, and reports on stdout
 
 mod claws;
 mod dhcp;
 mod dns;
+mod goals;
 mod lan;
 mod lanlord;
 mod report;
@@ -75,6 +76,9 @@ fn main() -> Result<()> {
     }
     if listed(parts.as_deref(), "claws") {
         report.add(claws::run(&bounds)?);
+    }
+    if listed(parts.as_deref(), "goals") && bounds.wants("lanlord") {
+        report.add(goals::run(&bounds)?);
     }
     let text = report.render();
     println!("{text}");

@@ -34,11 +34,22 @@ pub struct Plan {
     pub seconds: f64,
     /// Clients that have an address renew it.
     pub renew: bool,
+    /// Each client has its turn once: then it is over, whatever is left of the time.
+    pub once: bool,
 }
 
 impl Default for Plan {
     fn default() -> Plan {
-        Plan { relayed: true, clients: 60_000, first: 0, rate: None, window: 256, seconds: 3.0, renew: false }
+        Plan {
+            relayed: true,
+            clients: 60_000,
+            first: 0,
+            rate: None,
+            window: 256,
+            seconds: 3.0,
+            renew: false,
+            once: false,
+        }
     }
 }
 
@@ -46,7 +57,14 @@ impl Plan {
     /// As arguments of this program.
     pub fn arguments(&self) -> Vec<String> {
         let rate = self.rate.map_or("-".into(), |r| r.to_string());
-        let (way, kind) = (if self.relayed { "relayed" } else { "direct" }, if self.renew { "renew" } else { "new" });
+        let (way, kind) = (
+            if self.relayed { "relayed" } else { "direct" },
+            match (self.renew, self.once) {
+                (true, _) => "renew",
+                (false, true) => "once",
+                (false, false) => "new",
+            },
+        );
         let numbers = [self.clients.to_string(), self.first.to_string(), rate, self.window.to_string()];
         let mut out = vec!["storm".to_owned(), way.into(), kind.into()];
         out.extend(numbers);
@@ -59,6 +77,7 @@ impl Plan {
         Ok(Plan {
             relayed: way == "relayed",
             renew: kind == "renew",
+            once: kind == "once",
             clients: clients.parse()?,
             first: first.parse()?,
             rate: if rate == "-" { None } else { Some(rate.parse()?) },
@@ -187,7 +206,7 @@ impl Storm {
         let (start, load) = (Instant::now(), Duration::from_secs_f64(self.plan.seconds));
         loop {
             let now = start.elapsed();
-            if now < load {
+            if now < load && !self.all_had_their_turn() {
                 self.begin(now);
             } else if self.under_way == 0 || now > load + PATIENCE {
                 break;
@@ -205,6 +224,10 @@ impl Storm {
         Ok(self.conclude())
     }
 
+    fn all_had_their_turn(&self) -> bool {
+        self.plan.once && self.outcome.begun >= f64::from(self.plan.clients)
+    }
+
     /// Begins what is due.
     fn begin(&mut self, now: Duration) {
         let due = |storm: &Storm| match storm.plan.rate {
@@ -213,7 +236,7 @@ impl Storm {
         };
         // bounded, so that a generator that fell behind still listens
         for _ in 0..64 {
-            if !due(self) {
+            if !due(self) || self.all_had_their_turn() {
                 return;
             }
             let number = self.next;

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::{Connection, params};
 
@@ -39,6 +39,8 @@ pub(super) struct Tail {
     rows: VecDeque<Row>,
     length: Arc<Length>,
     transactions: Unfolded,
+    /// How many entries, for the metrics.
+    gauge: Option<Arc<AtomicU64>>,
 }
 
 /// One row of the journal; `done` of its entries are folded.
@@ -61,11 +63,18 @@ impl Tail {
         self.length.entries.fetch_add(all - done, Ordering::AcqRel);
         self.length.bytes.fetch_add(row.bytes(done, all), Ordering::AcqRel);
         self.rows.push_back(row);
+        self.show();
     }
 
     /// Its transactions by key, for history.
     pub(super) fn transactions(&self) -> Unfolded {
         self.transactions.clone()
+    }
+
+    fn show(&self) {
+        if let Some(gauge) = &self.gauge {
+            gauge.store(self.entries() as u64, Ordering::Relaxed);
+        }
     }
 
     fn entries(&self) -> usize {
@@ -96,11 +105,14 @@ impl Tail {
                 self.rows.pop_front();
             }
         }
+        self.show();
     }
 }
 
 impl Disk {
-    pub fn new(connection: Connection, node: String, tail: Tail, lock: Option<Lock>) -> Disk {
+    pub fn new(connection: Connection, node: String, mut tail: Tail, lock: Option<Lock>) -> Disk {
+        tail.gauge = Some(crate::metrics::counter("lanlord_ledger_unfolded", &[]));
+        tail.show();
         let checkpoints = Checkpoints::default();
         // what an earlier process left in the log is not known: it is copied when there is time
         let wal = checkpoints.idle;

@@ -1,6 +1,7 @@
 //! Which name a client gets. Owns the order of candidates (DN-301), the refusals (DN-307) and the rule for
 //! collisions (DN-305); refuses to know who holds which name: that is asked of the caller.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::domain::lease::ClientKey;
@@ -85,13 +86,12 @@ pub fn decide(request: &NameRequest<'_>, honour: bool, taken: impl Fn(&str) -> b
         let fqdn = complete(reserved, request.domain)?;
         return Some(Choice { fqdn, rank: Rank::Reservation, fate: Fate::AsAsked, instead_of: None });
     }
-    let wishes = [
-        (Rank::Option81, fqdn81.map(|f| f.name)),
-        (Rank::Option12, request.option12.map(<[u8]>::to_vec)),
-        (Rank::Template, Some(template(request).into_bytes())),
-    ];
+    let asked =
+        [(Rank::Option81, fqdn81.map(|f| Cow::Owned(f.name))), (Rank::Option12, request.option12.map(Cow::Borrowed))];
+    // most clients bring a name: the template is made when it is needed
+    let made = std::iter::once_with(|| (Rank::Template, Some(Cow::Owned(template(request).into_bytes()))));
     let mut instead_of = None;
-    for (rank, wish) in wishes {
+    for (rank, wish) in asked.into_iter().chain(made) {
         let Some(wish) = wish.filter(|w| !w.is_empty()) else { continue };
         match host_label(&wish, request.domain) {
             Some(label) => {

@@ -35,7 +35,7 @@ impl Published {
         touched: &BTreeSet<Arc<str>>,
         unix: u32,
     ) {
-        let mut zones: BTreeSet<Name> = BTreeSet::new();
+        let mut zones: BTreeSet<Arc<Name>> = BTreeSet::new();
         let mut ips: BTreeSet<IpAddr> = BTreeSet::new();
         for text in touched {
             let Ok(name) = Name::parse(text) else { continue };
@@ -51,13 +51,13 @@ impl Published {
                 reversed = served.reversed;
             }
             ips.extend(self.note(text, reversed, served.ttl));
-            sets.extend(self.pointer(&name, &sets));
+            sets.extend(name.reversed().and_then(|ip| self.pointer(ip, &sets)));
             zones.extend(self.place(settings, state, &name, sets));
         }
         for ip in ips {
             let name = Name::reverse(ip);
             let mut sets = settle(claims.of(&name.to_string())).hard;
-            sets.extend(self.pointer(&name, &sets));
+            sets.extend(self.pointer(ip, &sets));
             zones.extend(self.place(settings, state, &name, sets));
         }
         for apex in zones {
@@ -93,8 +93,8 @@ impl Published {
     }
 
     /// PTR of an address: every canonical name that has it (DN-309), unless one is written by hand.
-    fn pointer(&self, name: &Name, sets: &[RrSet]) -> Option<RrSet> {
-        let mut names = self.reverse.get(&name.reversed()?)?.as_slice().to_vec();
+    fn pointer(&self, ip: IpAddr, sets: &[RrSet]) -> Option<RrSet> {
+        let mut names = self.reverse.get(&ip)?.as_slice().to_vec();
         if sets.iter().any(|s| matches!(s.rtype, rtype::PTR | rtype::CNAME)) {
             return None;
         }
@@ -106,24 +106,30 @@ impl Published {
 
     /// Puts the sets of a name into the zone that it is in; a name that is in none gets a zone of its own,
     /// so that it hides nothing else. Gives the apex of the zone.
-    fn place(&mut self, settings: &Settings, state: &mut State, name: &Name, mut sets: Vec<RrSet>) -> Option<Name> {
+    fn place(
+        &mut self,
+        settings: &Settings,
+        state: &mut State,
+        name: &Name,
+        mut sets: Vec<RrSet>,
+    ) -> Option<Arc<Name>> {
         let covering = state.zone_of(name).filter(|z| matches!(z.kind, Kind::Data | Kind::Broken));
         let apex = match covering {
-            Some(zone) => (*zone.apex).clone(),
+            Some(zone) => zone.apex.clone(),
             None if sets.is_empty() => return None,
             None => {
                 state.put(builtin::generated(settings, name.clone(), Kind::Data, 1));
                 self.lone.insert(name.clone());
                 link(settings, state, name, true);
-                name.clone()
+                Arc::new(name.clone())
             }
         };
-        if sets.is_empty() && apex == *name && self.lone.remove(&apex) {
+        if sets.is_empty() && *apex == *name && self.lone.remove(&*apex) {
             state.remove(&apex);
             link(settings, state, &apex, false);
             return None;
         }
-        if apex == *name {
+        if *apex == *name {
             sets.retain(|s| s.rtype != rtype::CNAME);
             if !sets.iter().any(|s| s.rtype == rtype::NS) {
                 sets.push(builtin::name_server(settings));

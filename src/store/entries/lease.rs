@@ -1,5 +1,6 @@
 //! Entries of leases, quarantined addresses and reservations.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
@@ -12,36 +13,36 @@ use crate::domain::time::Wall;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LeaseGranted {
+pub struct LeaseGranted<'a> {
     ip: IpAddr,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     delegated: Option<u8>,
-    network: String,
+    network: Cow<'a, str>,
     subnet: String,
-    client: Client,
+    client: Client<'a>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mac: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "some_hex")]
-    client_id: Option<Vec<u8>>,
+    client_id: Option<Cow<'a, [u8]>>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "some_hex")]
-    hostname: Option<Vec<u8>>,
+    hostname: Option<Cow<'a, [u8]>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    fqdn: Option<String>,
+    fqdn: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "some_hex")]
-    vendor_class: Option<Vec<u8>>,
+    vendor_class: Option<Cow<'a, [u8]>>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "some_hex")]
-    user_class: Option<Vec<u8>>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "hex")]
-    requested: Vec<u8>,
+    user_class: Option<Cow<'a, [u8]>>,
+    #[serde(default, skip_serializing_if = "<[u8]>::is_empty", with = "hex")]
+    requested: Cow<'a, [u8]>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "some_hex")]
-    relay_info: Option<Vec<u8>>,
+    relay_info: Option<Cow<'a, [u8]>>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "some_hex")]
-    circuit_id: Option<Vec<u8>>,
+    circuit_id: Option<Cow<'a, [u8]>>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "some_hex")]
-    remote_id: Option<Vec<u8>>,
+    remote_id: Option<Cow<'a, [u8]>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     relay: Option<IpAddr>,
-    interface: String,
+    interface: Cow<'a, str>,
     began: i64,
     expires: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,14 +52,18 @@ pub struct LeaseGranted {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Client {
+enum Client<'a> {
     #[serde(with = "hex")]
-    Id(Vec<u8>),
-    Hw(u8, Hex),
-    Na(u32, Hex),
-    Pd(u32, Hex),
-    Reg(u32, Hex),
+    Id(Cow<'a, [u8]>),
+    Hw(u8, HexOf<'a>),
+    Na(u32, HexOf<'a>),
+    Pd(u32, HexOf<'a>),
+    Reg(u32, HexOf<'a>),
 }
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+struct HexOf<'a>(#[serde(with = "hex")] Cow<'a, [u8]>);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -155,18 +160,21 @@ enum StoredOrigin {
     User(String),
 }
 
-impl From<&Lease> for LeaseGranted {
-    fn from(lease: &Lease) -> LeaseGranted {
+impl<'a> From<&'a Lease> for LeaseGranted<'a> {
+    fn from(lease: &'a Lease) -> LeaseGranted<'a> {
+        fn some(bytes: &Option<Vec<u8>>) -> Option<Cow<'_, [u8]>> {
+            bytes.as_deref().map(Cow::Borrowed)
+        }
         LeaseGranted {
             ip: lease.ip,
             delegated: lease.delegated,
-            network: lease.network.clone(),
+            network: Cow::Borrowed(&lease.network),
             subnet: lease.subnet.to_string(),
             client: match &lease.client {
-                ClientKey::Id(bytes) => Client::Id(bytes.clone()),
-                ClientKey::Hw(kind, bytes) => Client::Hw(*kind, Hex(bytes.clone())),
+                ClientKey::Id(bytes) => Client::Id(Cow::Borrowed(bytes)),
+                ClientKey::Hw(kind, bytes) => Client::Hw(*kind, HexOf(Cow::Borrowed(bytes))),
                 ClientKey::Ia { duid, iaid, kind } => {
-                    let duid = Hex(duid.clone());
+                    let duid = HexOf(Cow::Borrowed(duid));
                     match kind {
                         IaKind::Address => Client::Na(*iaid, duid),
                         IaKind::Prefix => Client::Pd(*iaid, duid),
@@ -175,17 +183,17 @@ impl From<&Lease> for LeaseGranted {
                 }
             },
             mac: lease.mac.map(|m| m.to_string()),
-            client_id: lease.client_id.clone(),
-            hostname: lease.hostname.clone(),
-            fqdn: lease.fqdn.clone(),
-            vendor_class: lease.vendor_class.clone(),
-            user_class: lease.user_class.clone(),
-            requested: lease.requested.clone(),
-            relay_info: lease.relay_info.clone(),
-            circuit_id: lease.circuit_id.clone(),
-            remote_id: lease.remote_id.clone(),
+            client_id: some(&lease.client_id),
+            hostname: some(&lease.hostname),
+            fqdn: lease.fqdn.as_deref().map(Cow::Borrowed),
+            vendor_class: some(&lease.vendor_class),
+            user_class: some(&lease.user_class),
+            requested: Cow::Borrowed(&lease.requested),
+            relay_info: some(&lease.relay_info),
+            circuit_id: some(&lease.circuit_id),
+            remote_id: some(&lease.remote_id),
             relay: lease.relay,
-            interface: lease.interface.clone(),
+            interface: Cow::Borrowed(&lease.interface),
             began: lease.began.0,
             expires: lease.expires.0,
             preferred: lease.preferred.map(|at| at.0),
@@ -199,34 +207,35 @@ impl From<&Lease> for LeaseGranted {
     }
 }
 
-impl TryFrom<LeaseGranted> for Lease {
+impl TryFrom<LeaseGranted<'_>> for Lease {
     type Error = EntryError;
-    fn try_from(lease: LeaseGranted) -> Result<Lease, EntryError> {
-        let ia = |kind, iaid, Hex(duid)| ClientKey::Ia { duid, iaid, kind };
+    fn try_from(lease: LeaseGranted<'_>) -> Result<Lease, EntryError> {
+        let ia = |kind, iaid, HexOf(duid): HexOf<'_>| ClientKey::Ia { duid: duid.into_owned(), iaid, kind };
+        let some = |bytes: Option<Cow<'_, [u8]>>| bytes.map(Cow::into_owned);
         Ok(Lease {
             ip: lease.ip,
             delegated: lease.delegated,
-            network: lease.network,
+            network: lease.network.into_owned(),
             subnet: net(&lease.subnet)?,
             client: match lease.client {
-                Client::Id(bytes) => ClientKey::Id(bytes),
-                Client::Hw(kind, Hex(bytes)) => ClientKey::Hw(kind, bytes),
+                Client::Id(bytes) => ClientKey::Id(bytes.into_owned()),
+                Client::Hw(kind, HexOf(bytes)) => ClientKey::Hw(kind, bytes.into_owned()),
                 Client::Na(iaid, duid) => ia(IaKind::Address, iaid, duid),
                 Client::Pd(iaid, duid) => ia(IaKind::Prefix, iaid, duid),
                 Client::Reg(iaid, duid) => ia(IaKind::Registered, iaid, duid),
             },
             mac: lease.mac.as_deref().map(mac).transpose()?,
-            client_id: lease.client_id,
-            hostname: lease.hostname,
-            fqdn: lease.fqdn,
-            vendor_class: lease.vendor_class,
-            user_class: lease.user_class,
-            requested: lease.requested,
-            relay_info: lease.relay_info,
-            circuit_id: lease.circuit_id,
-            remote_id: lease.remote_id,
+            client_id: some(lease.client_id),
+            hostname: some(lease.hostname),
+            fqdn: lease.fqdn.map(Cow::into_owned),
+            vendor_class: some(lease.vendor_class),
+            user_class: some(lease.user_class),
+            requested: lease.requested.into_owned(),
+            relay_info: some(lease.relay_info),
+            circuit_id: some(lease.circuit_id),
+            remote_id: some(lease.remote_id),
             relay: lease.relay,
-            interface: lease.interface,
+            interface: lease.interface.into_owned(),
             began: Wall(lease.began),
             expires: Wall(lease.expires),
             preferred: lease.preferred.map(Wall),

@@ -40,8 +40,8 @@ pub enum EntryError {
 /// Every kind of entry under its name in the journal.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum Stored {
-    LeaseGranted(LeaseGranted),
+enum Stored<'a> {
+    LeaseGranted(LeaseGranted<'a>),
     LeaseEnded(LeaseEnded),
     Quarantined(Quarantined),
     ReservationPut(ReservationPut),
@@ -146,7 +146,7 @@ fn known(format: u16) -> Result<(), EntryError> {
     if format == FORMAT { Ok(()) } else { Err(EntryError::Format(format)) }
 }
 
-fn store(change: &Change) -> Stored {
+fn store(change: &Change) -> Stored<'_> {
     let id = |id: &String| Id { id: id.clone() };
     match change {
         Change::LeaseGranted(lease) => Stored::LeaseGranted(lease.as_ref().into()),
@@ -192,7 +192,7 @@ fn store(change: &Change) -> Stored {
     }
 }
 
-fn change(stored: Stored) -> Result<Change, EntryError> {
+fn change(stored: Stored<'_>) -> Result<Change, EntryError> {
     Ok(match stored {
         Stored::LeaseGranted(lease) => Change::LeaseGranted(Box::new(lease.try_into()?)),
         Stored::LeaseEnded(ended) => ended.into(),

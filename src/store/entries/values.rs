@@ -15,8 +15,8 @@ pub mod hex {
         out.serialize_str(&text(bytes))
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        bytes(&String::deserialize(from)?).map_err(serde::de::Error::custom)
+    pub fn deserialize<'de, D: Deserializer<'de>, T: From<Vec<u8>>>(from: D) -> Result<T, D::Error> {
+        bytes(&String::deserialize(from)?).map(T::from).map_err(serde::de::Error::custom)
     }
 
     /// Two digits an octet.
@@ -49,14 +49,14 @@ pub mod hex {
 pub mod some_hex {
     use super::*;
 
-    pub fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, out: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(bytes: &Option<impl AsRef<[u8]>>, out: S) -> Result<S::Ok, S::Error> {
         match bytes {
-            Some(bytes) => hex::serialize(bytes, out),
+            Some(bytes) => hex::serialize(bytes.as_ref(), out),
             None => out.serialize_none(),
         }
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u8>>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>, T: From<Vec<u8>>>(from: D) -> Result<Option<T>, D::Error> {
         hex::deserialize(from).map(Some)
     }
 }

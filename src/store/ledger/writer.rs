@@ -38,8 +38,25 @@ struct Draft {
     at: Wall,
     entries: Vec<Entry>,
     texts: Vec<Box<str>>,
-    claims: HashSet<Claim>,
+    claims: Claims,
     waiting: Vec<(Answer, Outcome)>,
+}
+
+/// What the entries of a batch touch. Only votes and failures ask: it is gathered then.
+#[derive(Default)]
+struct Claims {
+    known: HashSet<Claim>,
+    /// Entries whose claims are known.
+    seen: usize,
+}
+
+impl Claims {
+    fn of(&mut self, entries: &[Entry]) -> &mut HashSet<Claim> {
+        let new = entries.get(self.seen..).unwrap_or_default();
+        self.known.extend(new.iter().flat_map(|entry| entry.change.claims()));
+        self.seen = entries.len();
+        &mut self.known
+    }
 }
 
 impl<P: Port> Writer<P> {
@@ -91,11 +108,11 @@ impl<P: Port> Writer<P> {
     fn gather(&mut self, first: Order) -> (Draft, Option<oneshot::Sender<()>>) {
         let at = self.clock.wall();
         let mut draft =
-            Draft { at, entries: Vec::new(), texts: Vec::new(), claims: HashSet::new(), waiting: Vec::new() };
+            Draft { at, entries: Vec::new(), texts: Vec::new(), claims: Claims::default(), waiting: Vec::new() };
         let mut stop = self.take(first, &mut draft);
         while stop.is_none() && draft.entries.len() < BATCH_CHANGES {
             let Some(order) = self.held.pop_front().or_else(|| self.queue.try_recv().ok()) else { break };
-            if must_wait(&order, &draft) {
+            if must_wait(&order, &mut draft) {
                 self.held.push_front(order);
                 break;
             }
@@ -120,7 +137,6 @@ impl<P: Port> Writer<P> {
             Some(refusal) => Outcome::Refused { refusal, committed: (!changes.is_empty()).then_some(committed) },
         };
         for (i, (change, text)) in changes.into_iter().enumerate() {
-            draft.claims.extend(change.claims());
             draft.entries.push(Entry { seq: seq + i as u64, at: draft.at, change });
             draft.texts.push(text);
         }
@@ -130,11 +146,11 @@ impl<P: Port> Writer<P> {
 
     /// Durable, then in the views, then released, then published.
     async fn write(&mut self, draft: Draft) -> Result<(), PortError> {
-        let Draft { entries, texts, claims, waiting, .. } = draft;
+        let Draft { entries, texts, mut claims, waiting, .. } = draft;
         let entries: Arc<[Entry]> = entries.into();
         if !entries.is_empty() {
             if let Err(error) = self.port.append(Batch { entries: entries.clone(), texts }).await {
-                return self.refused(error, claims, waiting);
+                return self.refused(error, std::mem::take(claims.of(&entries)), waiting);
             }
             self.sizes.0.fetch_add(1, Ordering::Relaxed);
             self.sizes.1.fetch_add(entries.len() as u64, Ordering::Relaxed);
@@ -184,9 +200,13 @@ impl<P: Port> Writer<P> {
 }
 
 /// A vote must see every change that could matter to it applied.
-fn must_wait(order: &Order, draft: &Draft) -> bool {
+fn must_wait(order: &Order, draft: &mut Draft) -> bool {
     let Order::Propose(proposal, _) = order else { return false };
-    proposal.vote.is_some() && proposal.claims().any(|claim| draft.claims.contains(&claim))
+    if proposal.vote.is_none() {
+        return false;
+    }
+    let claimed = draft.claims.of(&draft.entries);
+    proposal.claims().any(|claim| claimed.contains(&claim))
 }
 
 /// A vote that panics is lost: it must not stop the others.

@@ -36,8 +36,9 @@ impl Setting {
     pub fn parse(code: u8, text: &str, force: bool) -> Result<Setting, Problem> {
         let value = if text.contains("${") {
             // every placeholder stands for something of the right type in its place, or for text
-            value::parse_value(code, &Placeholders::example().fill(text))?;
-            Value::Text(text.to_owned())
+            let example = value::parse_value(code, &Placeholders::example().fill(text))?;
+            let address = text.trim() == SERVER_IP && example == Placeholders::example().server_ip.octets();
+            if address { Value::ServerIp } else { Value::Text(text.to_owned()) }
         } else {
             Value::Wire(value::parse_value(code, text)?)
         };
@@ -45,11 +46,15 @@ impl Setting {
     }
 }
 
+const SERVER_IP: &str = "${server_ip}";
+
 /// The value of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     /// Ready bytes.
     Wire(Vec<u8>),
+    /// Our address towards the client: what `${server_ip}` alone says of an option of addresses.
+    ServerIp,
     /// Text with `${mac}`, `${ip}`, `${server_ip}`, `${http_url}`, encoded per client.
     Text(String),
     /// Text with placeholders of an option that the configuration defines.
@@ -65,6 +70,7 @@ impl Value {
     pub fn wire(&self, code: u8, placeholders: &Placeholders) -> Option<Vec<u8>> {
         match self {
             Value::Wire(bytes) => Some(bytes.clone()),
+            Value::ServerIp => Some(placeholders.server_ip.octets().to_vec()),
             Value::Text(text) => value::parse_value(code, &placeholders.fill(text)).ok(),
             Value::Typed(text, form) => value::parse_form(code, *form, &placeholders.fill(text)).ok(),
             Value::Sub(subs) => sub_options(subs, placeholders),
@@ -120,7 +126,7 @@ impl Placeholders<'_> {
         };
         if text.contains("${") {
             put("${http_url}", &|| self.http_url.to_owned());
-            put("${server_ip}", &|| self.server_ip.to_string());
+            put(SERVER_IP, &|| self.server_ip.to_string());
             put("${ip}", &|| self.ip.to_string());
             put("${mac}", &|| self.mac.map(|mac| mac.to_string()).unwrap_or_default());
             put("${mac_hex}", &|| self.mac.map(Mac::hex).unwrap_or_default());

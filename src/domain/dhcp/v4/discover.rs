@@ -28,7 +28,7 @@ impl Case<'_> {
             return Decision::silent(if kept { Silence::KnownShare } else { Silence::PoolFull });
         };
         let until = self.now.mono.plus(self.policy.rules.offer_hold);
-        let offer = Effect::Offer { network: self.place.network, ip, client: self.client(), until };
+        let offer = Effect::Offer { network: self.place.network, ip, client: self.client().clone(), until };
         if self.must_look(ip) {
             return Decision::look(ip).with_effect(offer);
         }
@@ -83,7 +83,7 @@ impl Case<'_> {
         let (book, network) = (self.facts.book, self.place.network);
         let Some((seen, name)) = self.facts.sightings.zip(book.network_name(network)) else { return false };
         let current = book.lease(network, ip).is_some();
-        let recent = book.past_of(network, &self.client()) == Some(ip)
+        let recent = book.past_of(network, self.client()) == Some(ip)
             && book.left_at(network, ip).is_some_and(|left| self.now.wall.since(left) < RECENT);
         let mine = self.reserved_ip() == Some(ip) || current || recent;
         !mine && !seen.clear(&name, ip, self.request.mac, self.now.mono)
@@ -125,7 +125,7 @@ impl Case<'_> {
     }
 
     pub(super) fn available(&self, ip: Ipv4Addr) -> bool {
-        self.facts.book.available(self.place.network, ip, &self.client(), self.traits())
+        self.facts.book.available(self.place.network, ip, self.client(), self.traits())
     }
 
     /// DH-222: the address that this hardware holds under another identifier, where it may hold one only.

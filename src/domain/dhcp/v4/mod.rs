@@ -37,7 +37,7 @@ use super::sightings::Sightings;
 use super::wire::{Kind, Reply};
 use crate::domain::change::Change;
 use crate::domain::dns::naming::Names;
-use crate::domain::lease::Reservation;
+use crate::domain::lease::{ClientKey, Reservation};
 use crate::domain::net::Mac;
 pub use crate::domain::time::Now;
 pub use discover::STOCK;
@@ -236,6 +236,8 @@ impl Decision {
 /// One request on the link that it belongs to, with everything that its decision needs.
 struct Case<'a> {
     request: &'a Request<'a>,
+    /// What its lease hangs on.
+    client: ClientKey,
     facts: Facts<'a>,
     policy: &'a Policy,
     now: Now,

@@ -32,7 +32,9 @@ impl Case<'_> {
         } else {
             Change::Quarantined { network, ip, until, mac: None }
         };
-        Decision::silent(Silence::Done).with_change(vec![change]).with_effect(Effect::CountDecline { client })
+        Decision::silent(Silence::Done)
+            .with_change(vec![change])
+            .with_effect(Effect::CountDecline { client: client.clone() })
     }
 
     /// The lease ends, if it is its owner who says so.
@@ -42,7 +44,7 @@ impl Case<'_> {
             return Decision::silent(Silence::OtherServer);
         }
         let ip = self.request.packet.ciaddr();
-        let lease = self.facts.book.lease(network, ip).filter(|lease| lease.client == self.client());
+        let lease = self.facts.book.lease(network, ip).filter(|lease| lease.client == *self.client());
         if !lease.is_some_and(|lease| self.speaks_for(ip, &lease)) {
             return Decision::silent(Silence::NotOwner);
         }

@@ -250,7 +250,7 @@ impl Case<'_> {
     fn add_fqdn(&self, reply: &mut Reply, chosen: Option<Option<&str>>) {
         let Some(received) = self.request.packet.option(code::FQDN) else { return };
         let network = self.place.network;
-        let held = self.facts.book.lease_of(network, &self.client()).and_then(|lease| lease.fqdn.clone());
+        let held = self.facts.book.lease_of(network, self.client()).and_then(|lease| lease.fqdn.clone());
         let name = chosen.map_or(held, |name| name.map(str::to_owned));
         if chosen.is_some() || name.is_some() {
             reply.options.extend(reply81(&received, name.as_deref()).map(|value| (code::FQDN, value)));

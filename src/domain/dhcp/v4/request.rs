@@ -184,11 +184,12 @@ impl<'a> super::Case<'a> {
         let override_id = request.relay_info.as_deref().filter(|_| request.relayed());
         let override_id = override_id.and_then(|info| relay::address(info, relay::sub::SERVER_ID_OVERRIDE));
         let server_id = override_id.or(policy.subnet(place).server_id).unwrap_or(request.arrival.local);
-        super::Case { request, facts, policy, now, place, server_id, reserved, asked, member }
+        let client = request.client_key(policy.networks[network].identify);
+        super::Case { request, client, facts, policy, now, place, server_id, reserved, asked, member }
     }
 
-    pub(super) fn client(&self) -> ClientKey {
-        self.request.client_key(self.policy.networks[self.place.network].identify)
+    pub(super) fn client(&self) -> &ClientKey {
+        &self.client
     }
 
     pub(super) fn traits(&self) -> Traits<'_> {
@@ -209,7 +210,7 @@ impl<'a> super::Case<'a> {
     /// was granted, for a message that comes without its option 82.
     pub(super) fn names_us(&self, server: Ipv4Addr) -> bool {
         let stored = || {
-            let lease = self.facts.book.lease_of(self.place.network, &self.client())?;
+            let lease = self.facts.book.lease_of(self.place.network, self.client())?;
             relay::address(lease.relay_info.as_deref()?, relay::sub::SERVER_ID_OVERRIDE)
         };
         server == self.server_id

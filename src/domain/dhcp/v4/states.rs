@@ -45,7 +45,8 @@ impl Case<'_> {
         let (book, network, client) = (self.facts.book, self.place.network, self.client());
         if !self.names_us(server) {
             // RFC 2131 §3.1 point 4: servers not selected take it as notification that their offer was declined
-            return Decision::silent(Silence::OtherServer).with_effect(Effect::Forget { network, client });
+            return Decision::silent(Silence::OtherServer)
+                .with_effect(Effect::Forget { network, client: client.clone() });
         }
         let Some(ip) = wanted else { return self.nak("no address asked for") };
         let offered = book.offer_of(network, &client);
@@ -74,7 +75,7 @@ impl Case<'_> {
 
     /// True if the address was this client's last, or waits for it.
     fn remembered(&self, ip: Ipv4Addr) -> bool {
-        self.facts.book.past_of(self.place.network, &self.client()) == Some(ip) || self.reserved_ip() == Some(ip)
+        self.facts.book.past_of(self.place.network, self.client()) == Some(ip) || self.reserved_ip() == Some(ip)
     }
 
     fn renewing(&self, ip: Ipv4Addr) -> Decision {
@@ -114,7 +115,7 @@ impl Case<'_> {
 
     /// The address that this client holds here.
     pub(super) fn bound(&self) -> Option<Ipv4Addr> {
-        self.facts.book.address_of(self.place.network, &self.client())
+        self.facts.book.address_of(self.place.network, self.client())
     }
 
     /// True if the client may keep the address: the policy still gives it, and no other waits for it
@@ -134,7 +135,7 @@ impl Case<'_> {
     /// Acknowledges what is left of the lease; nothing is written.
     fn run_out(&self, ip: Ipv4Addr) -> Decision {
         let left = self.facts.book.left(self.place.network, ip, self.now);
-        let lease = self.facts.book.lease_of(self.place.network, &self.client());
+        let lease = self.facts.book.lease_of(self.place.network, self.client());
         let fqdn = lease.as_deref().and_then(|lease| lease.fqdn.as_deref());
         Decision::send(self.ack(ip, self.place_of(ip), left, fqdn, false))
     }
@@ -144,7 +145,7 @@ impl Case<'_> {
         let network = self.place.network;
         let Some(subnet) = self.policy.within(network, ip) else { return Decision::silent(Silence::NoSubnet) };
         let place = Place { network, subnet };
-        let current = self.facts.book.lease_of(network, &self.client());
+        let current = self.facts.book.lease_of(network, self.client());
         let same = current.as_deref().filter(|lease| lease.ip == IpAddr::V4(ip));
         let seconds = self.seconds(ip, place);
         let lease = self.lease(ip, place, seconds, cause, same);
@@ -209,7 +210,7 @@ impl Case<'_> {
             delegated: None,
             network: network.name.clone(),
             subnet: self.policy.subnet(place).prefix.into(),
-            client: self.client(),
+            client: self.client().clone(),
             mac: request.mac,
             client_id: request.client_id.as_deref().map(<[u8]>::to_vec),
             hostname,
@@ -242,7 +243,7 @@ impl Case<'_> {
             return None;
         }
         self.facts.names.choose(&NameRequest {
-            client: &self.client(),
+            client: self.client(),
             mac: self.request.mac,
             ip: IpAddr::V4(ip),
             domain: &network.domain,
