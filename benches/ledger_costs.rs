@@ -2,7 +2,7 @@
 //! new leases, then renewals of them, with the tables kept up behind. Beside it the disk itself: as many octets
 //! written and synced.
 //!
-//! `cargo bench --bench ledger_costs`; LEASES (200000) and BATCH (64) from the environment. Needs a real disk below
+//! `cargo bench --bench ledger_costs`; LEASES (200000), BATCH (64) and CHECKPOINT_KIB (as usual) from the environment. Needs a real disk below
 //! `target/`.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)] // a bench measures real time, and reports on stdout
 
@@ -17,6 +17,7 @@ use lanlord::domain::change::Change;
 use lanlord::domain::lease::{Cause, ClientKey, Lease};
 use lanlord::domain::net::Mac;
 use lanlord::domain::time::Wall;
+use lanlord::store::sqlite::Checkpoints;
 use lanlord::store::{self, Batch, Entry, Opened, Port as _, entries};
 use nix::sys::resource::{UsageWho, getrusage};
 
@@ -89,6 +90,11 @@ fn report(what: &str, leases: u64, cpu: Duration, times: &mut [Duration]) {
 
 async fn ledger(dir: &Path, leases: u64, size: u64) -> Result<()> {
     let Opened { mut port, .. } = store::open(dir, "bench").await?;
+    let usual = Checkpoints::default();
+    port.checkpoint_at(Checkpoints {
+        load: (number("CHECKPOINT_KIB", usual.load as u64 >> 10) as usize) << 10,
+        ..usual
+    });
     let mut head = 0;
     for (what, cause) in [("new leases", Cause::New), ("renewals", Cause::Renew)] {
         let (mut times, mut spent) = (Vec::new(), Duration::ZERO);

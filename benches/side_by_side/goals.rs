@@ -35,6 +35,7 @@ pub fn run(bounds: &Bounds) -> Result<Part> {
     part.push("lanlord", &sustained(bounds, seconds)?);
     part.note(burst(bounds)?);
     part.note(cached(bounds)?);
+    part.note(filled(bounds)?);
     part.note(memory(bounds, number("LEASES", 100_000)?)?);
     Ok(part)
 }
@@ -103,6 +104,28 @@ fn cached(bounds: &Bounds) -> Result<String> {
     Ok(format!(
         "Renewals within the cache threshold: {:.0}/s, {cpu:.1} µs of CPU each, {wrote:.0} changes written.",
         outcome.per_second
+    ))
+}
+
+/// DH-905: the same clients renew in an empty pool and in a full one.
+fn filled(bounds: &Bounds) -> Result<String> {
+    const ALL: u32 = 250 * 256;
+    eprintln!("goals: renewals in a full pool");
+    let dir = fresh(&bounds.scratch, "goals-filled")?;
+    let lan = Lan::new("goals")?;
+    let mut server = lanlord::start(&lan, &dir, Some(0))?;
+    let clients = 2_000;
+    let again = Plan { renew: true, clients, seconds: 3.0, ..Plan::default() };
+    let (empty, _) = load(&lan, &mut server, &again)?;
+    let rest = Plan { clients: ALL - clients - 2, first: clients, seconds: 60.0, once: true, ..Plan::default() };
+    load(&lan, &mut server, &rest)?;
+    until_folded(&lanlord::socket(&dir))?;
+    let (full, _) = load(&lan, &mut server, &again)?;
+    Ok(format!(
+        "Renewals of {clients} clients: {:.0}/s in an empty pool, {:.0}/s in a full one of {ALL}: {:.2} of it.",
+        empty.per_second,
+        full.per_second,
+        full.per_second / empty.per_second
     ))
 }
 

@@ -1,6 +1,7 @@
 //! The one writing connection, on its thread, and the tail of the journal that its tables do not hold yet.
 //! It alone checkpoints.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,13 +17,19 @@ use super::unfolded::Unfolded;
 
 const PAGE: usize = 4096;
 
+thread_local! {
+    /// Pages in the write-ahead log after the last commit of this thread's connection.
+    static PAGES: Cell<usize> = const { Cell::new(0) };
+}
+
 /// What the thread of the database owns.
 pub(super) struct Disk {
     pub connection: Connection,
     node: String,
     tail: Tail,
-    /// Bytes written to the write-ahead log since the last checkpoint, roughly.
-    wal: usize,
+    /// Pages of the write-ahead log that the last checkpoint found; `None` before the first: what an earlier
+    /// process left there is not known.
+    copied: Option<usize>,
     pub checkpoints: Checkpoints,
     /// The length of the tail from which it is kept from growing.
     pub at_ease: usize,
@@ -113,14 +120,16 @@ impl Disk {
     pub fn new(connection: Connection, node: String, mut tail: Tail, lock: Option<Lock>) -> Disk {
         tail.gauge = Some(crate::metrics::counter("lanlord_ledger_unfolded", &[]));
         tail.show();
+        connection.wal_hook(Some(|_, pages| {
+            PAGES.set(usize::try_from(pages).unwrap_or(0));
+            Ok(())
+        }));
         let checkpoints = Checkpoints::default();
-        // what an earlier process left in the log is not known: it is copied when there is time
-        let wal = checkpoints.idle;
         Disk {
             connection,
             node,
             tail,
-            wal,
+            copied: None,
             checkpoints,
             at_ease: TAIL_AT_EASE,
             folded_since_pruning: 0,
@@ -143,7 +152,6 @@ impl Disk {
         if along == 0 || !self.together(along, |disk| disk.insert(&batch, &row, crc))? {
             self.insert(&batch, &row, crc).map_err(port_error)?;
         }
-        self.wal += (row.len() / PAGE + 3) * PAGE;
         self.tail.push(batch, 0);
         self.checkpoint(self.checkpoints.load).map(drop)
     }
@@ -183,9 +191,7 @@ impl Disk {
                 fatal @ PortError::Fatal(_) => Err(fatal),
             };
         }
-        let folded = self.tail.oldest(count).map(|(_, text)| 3 * text.len() + 400);
-        let (written, count) = folded.fold((0, 0), |(bytes, count), size| (bytes + size, count + 1));
-        self.wal += written;
+        let count = count.min(self.tail.entries());
         self.folded_since_pruning += count;
         self.tail.drop_oldest(count);
         Ok(true)
@@ -212,13 +218,19 @@ impl Disk {
         self.together(FOLD_ENTRIES, |_| Ok(()))
     }
 
-    /// Copies the write-ahead log into the database if it has grown beyond `limit`. Readers in its way make
+    /// Copies the write-ahead log into the database if it has grown by `limit` octets. Readers in its way make
     /// this incomplete, not wrong: the rest is copied next time.
     fn checkpoint(&mut self, limit: usize) -> Result<bool, PortError> {
-        if self.wal < limit {
+        let pages = PAGES.get();
+        let grown = match self.copied {
+            // it is begun anew once all of it is copied and nobody reads it
+            Some(copied) => pages.checked_sub(copied).unwrap_or(pages) * PAGE,
+            None => self.checkpoints.idle,
+        };
+        if grown < limit {
             return Ok(false);
         }
-        self.wal = 0;
+        self.copied = Some(pages);
         self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(port_error)?;
         Ok(true)
     }

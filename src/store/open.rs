@@ -28,9 +28,10 @@ const LOCK: &str = "lock";
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 
 /// Every migration, in order, forward only.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "journal and tables", include_str!("../../migrations/sqlite/0001_journal_and_tables.sql")),
     (2, "history by end", include_str!("../../migrations/sqlite/0002_history_by_end.sql")),
+    (3, "leases without mac index", include_str!("../../migrations/sqlite/0003_leases_without_mac_index.sql")),
 ];
 
 /// Why the state directory cannot be used. All of these need a person: exit code 7.

@@ -37,7 +37,7 @@ pub struct Checkpoints {
 
 impl Default for Checkpoints {
     fn default() -> Checkpoints {
-        Checkpoints { idle: 4 << 20, load: 64 << 20 }
+        Checkpoints { idle: 1 << 20, load: 4 << 20 }
     }
 }
 

@@ -341,6 +341,11 @@ impl Book {
         std::iter::once(place.subnet).chain(others).find_map(|s| free.get(s)?.next())
     }
 
+    /// The next address for a newcomer of one subnet alone.
+    pub fn next_of(&self, place: Place) -> Option<Ipv4Addr> {
+        self.nets.get(place.network)?.free.get(place.subnet)?.next()
+    }
+
     /// The next addresses for newcomers to one subnet, at most `count`.
     pub fn ahead(&self, place: Place, count: usize) -> Vec<Ipv4Addr> {
         let free = self.nets.get(place.network).and_then(|net| net.free.get(place.subnet));

@@ -51,8 +51,8 @@ impl Case<'_> {
         if let Some(ip) = self.reserved_ip().filter(|ip| self.grantable(*ip)) {
             return Some(ip);
         }
-        let current = book.address_of(network, &client);
-        let known = [current, self.of_same_mac(), book.offer_of(network, &client), book.past_of(network, &client)];
+        let current = book.address_of(network, client);
+        let known = [current, self.of_same_mac(), book.offer_of(network, client), book.past_of(network, client)];
         let wished = self.request.packet.ip(code::REQUESTED_IP);
         let wishes = known.into_iter().chain([wished]).flatten();
         let mut wishes = wishes.into_iter();
@@ -100,7 +100,7 @@ impl Case<'_> {
         if !book.is_scarce(network, ip) || self.reserved.is_some() {
             return false;
         }
-        !book.knows(network, &self.client(), self.request.mac)
+        !book.knows(network, self.client(), self.request.mac)
     }
 
     /// The next free address of another pool, where what is left of this one is kept back.

@@ -189,6 +189,11 @@ impl<'a> Case<'a> {
     pub(super) fn next_free(&self) -> Option<Ipv4Addr> {
         let (book, Place { network, subnet: first }) = (self.facts.book, self.place);
         let subnets = &self.policy.networks[network].subnets;
+        // DH-311: nearly always the client's own subnet is enough, however many others there are
+        let own = subnets.get(first).filter(|subnet| subnet.is_open()).and_then(|_| book.next_of(self.place));
+        if own.is_some() {
+            return own;
+        }
         if subnets.iter().all(Subnet::is_open) {
             return book.next_free(self.place);
         }

@@ -19,10 +19,10 @@ impl Case<'_> {
             return Decision::silent(Silence::NoAddress);
         };
         let bound = self.bound() == Some(ip);
-        if !bound && book.offer_of(network, &client) != Some(ip) {
+        if !bound && book.offer_of(network, client) != Some(ip) {
             return Decision::silent(Silence::NotOwner);
         }
-        if book.declines_too_often(&client, self.now.mono) {
+        if book.declines_too_often(client, self.now.mono) {
             return Decision::silent(Silence::Declines);
         }
         let until = self.now.wall.plus(self.policy.rules.quarantine);

@@ -49,7 +49,7 @@ impl Case<'_> {
                 .with_effect(Effect::Forget { network, client: client.clone() });
         }
         let Some(ip) = wanted else { return self.nak("no address asked for") };
-        let offered = book.offer_of(network, &client);
+        let offered = book.offer_of(network, client);
         let bound = self.bound();
         // an offer that a restart forgot is honoured if it can be; another one than ours is not
         let ours = offered == Some(ip) || bound == Some(ip) || offered.is_none() && bound.is_none();
