@@ -44,6 +44,7 @@ soak: export RELOADS ?= 500
 soak: export BAD_RELOADS ?= 200
 soak: export FLOOD_SECONDS ?= 60
 soak: export FORGED ?= 10000
+soak: export CLOCKS ?= 1000000
 soak: export POINTS ?= 10000
 soak: export FLAPS ?= 200
 soak: export FIRMWARE ?= all

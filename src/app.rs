@@ -14,8 +14,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::clock::{Clock, System};
+use crate::clock::{Clock, Sure, System};
 use crate::config::{Config, Problems};
+use crate::domain::time::Wall;
 use crate::metrics::Sources;
 use crate::net::{self, LinkWatch};
 use crate::server::dns::Counters;
@@ -107,12 +108,13 @@ pub async fn serve(options: Options, config: Config) -> Result<(), AppError> {
 impl App {
     /// Opens the state and constructs the services; nothing listens yet.
     pub async fn build(options: Options, config: Config) -> Result<App, AppError> {
-        let clock: Arc<dyn Clock> = Arc::new(System);
         let background = CancellationToken::new();
         let links = net::links::watch(background.clone()).await.map_err(|e| AppError::Failed(e.to_string()))?;
         let config = config.at(settings::prefixes(&config, &links.links()))?;
         let store::Opened { mut port, recovered, history } = store::open(&options.state, "local").await?;
         port.keep_history(config.log.lease_history);
+        let committed = recovered.entries.last().map_or(Wall::LONG_AGO, |entry| entry.at);
+        let clock: Arc<dyn Clock> = Arc::new(Sure::new(Arc::new(System), committed));
         let ground = Ground {
             config: &config,
             state: &options.state,

@@ -117,7 +117,7 @@ const LAYERS: &[Layer] = &[
         crates: None,
         never: &["sqlx", "rusqlite", "axum"],
     },
-    Layer { prefix: "clock.rs", modules: &["clock", "domain"], crates: Some(&[]), never: &[] },
+    Layer { prefix: "clock.rs", modules: &["clock", "domain"], crates: Some(&["nix"]), never: &[] },
     Layer { prefix: "folder.rs", modules: &["folder"], crates: Some(&["nix"]), never: PROTOCOL },
     Layer { prefix: "metrics.rs", modules: &["metrics"], crates: Some(&[]), never: &[] },
 ];

@@ -135,10 +135,12 @@ pub enum Sight {
     RouteMissing,
     /// Another DHCP server answers on a link of ours (DH-813).
     ForeignDhcp,
+    /// Somebody has set the wall clock (DH-507).
+    ClockStep,
 }
 
 impl Sight {
-    pub const ALL: [Sight; 3] = [Sight::ForeignRouter, Sight::RouteMissing, Sight::ForeignDhcp];
+    pub const ALL: [Sight; 4] = [Sight::ForeignRouter, Sight::RouteMissing, Sight::ForeignDhcp, Sight::ClockStep];
 
     /// As people, events and the journal write it.
     pub fn name(self) -> &'static str {
@@ -146,6 +148,7 @@ impl Sight {
             Sight::ForeignRouter => "foreign-router",
             Sight::RouteMissing => "route-missing",
             Sight::ForeignDhcp => "foreign-dhcp",
+            Sight::ClockStep => "clock-step",
         }
     }
 }

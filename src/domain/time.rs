@@ -113,6 +113,35 @@ impl Now {
     pub fn until(self, wall: Wall) -> Mono {
         if wall == Wall::NEVER { Mono(u64::MAX) } else { self.mono.plus(wall.since(self.wall)) }
     }
+
+    /// What a wall-clock time that is to be reached at `deadline` must read now, if what is `written` is off by
+    /// more than that. `None` for what never comes, or has come.
+    pub fn drifted(self, written: Wall, deadline: Mono, tolerance: Duration) -> Option<Wall> {
+        if written == Wall::NEVER || deadline <= self.mono {
+            return None;
+        }
+        let due = self.wall.plus(deadline.since(self.mono));
+        (u128::from(due.0.abs_diff(written.0)) > tolerance.as_millis()).then_some(due)
+    }
+}
+
+/// Compares both clocks from look to look: tells when somebody has set the wall clock (DH-507).
+#[derive(Debug, Default)]
+pub struct Pace {
+    last: Option<Now>,
+}
+
+impl Pace {
+    /// What they may part by without anybody having set one.
+    pub const SLACK: Duration = Duration::from_secs(2);
+
+    /// By how many milliseconds the wall clock was set since the last look, if it was.
+    pub fn step(&mut self, now: Now) -> Option<i64> {
+        let last = self.last.replace(now)?;
+        let passed = i64::try_from(now.mono.since(last.mono).as_millis()).unwrap_or(i64::MAX);
+        let by = now.wall.0.saturating_sub(last.wall.0).saturating_sub(passed);
+        (u128::from(by.unsigned_abs()) > Pace::SLACK.as_millis()).then_some(by)
+    }
 }
 
 #[cfg(test)]
@@ -147,6 +176,29 @@ mod tests {
         assert_eq!(Wall(1_362_663_927_554).rfc3339(), "2013-03-07T13:45:27.554000Z");
         assert_eq!(Wall(0).rfc3339(), "1970-01-01T00:00:00.000000Z");
         assert_eq!(Wall(951_782_400_000).rfc3339(), "2000-02-29T00:00:00.000000Z");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_told_from_one_that_goes() {
+        let mut pace = Pace::default();
+        let at = |wall, mono| Now { wall: Wall(wall), mono: Mono(mono) };
+        assert_eq!(pace.step(at(1_000_000, 0)), None);
+        assert_eq!(pace.step(at(1_060_000, 60_900)), None, "slewed");
+        assert_eq!(pace.step(at(4_660_000, 60_900)), Some(3_600_000));
+        assert_eq!(pace.step(at(0, 61_900)), Some(-4_661_000));
+        assert_eq!(pace.step(at(1_000, 62_900)), None);
+    }
+
+    #[test]
+    fn what_is_written_is_off_when_the_clock_was_set() {
+        let now = Now { wall: Wall(10_000_000), mono: Mono(5_000) };
+        let tolerance = Duration::from_secs(10);
+        assert_eq!(now.drifted(Wall(10_600_000), Mono(605_000), tolerance), None);
+        assert_eq!(now.drifted(Wall(10_609_000), Mono(605_000), tolerance), None);
+        assert_eq!(now.drifted(Wall(14_200_000), Mono(605_000), tolerance), Some(Wall(10_600_000)));
+        assert_eq!(now.drifted(Wall(0), Mono(605_000), tolerance), Some(Wall(10_600_000)));
+        assert_eq!(now.drifted(Wall::NEVER, Mono(u64::MAX), tolerance), None);
+        assert_eq!(now.drifted(Wall(0), Mono(5_000), tolerance), None, "it is over");
     }
 
     #[test]

@@ -21,9 +21,11 @@ mod known;
 mod macs;
 mod moves;
 mod print;
+mod steps;
 
 pub use moves::{Effect, Ticket};
 use print::{Print, Prints};
+pub use steps::{Mark, TOLERANCE};
 
 /// Offers in memory, at most; the oldest is forgotten first (DH-503).
 pub const MAX_OFFERS: usize = 65_536;
@@ -40,6 +42,8 @@ struct Cell {
     deadline: Mono,
     /// When the lease was last written: when its client was heard of.
     heard: Wall,
+    /// It was read from the disk at the start, and not written since.
+    read: bool,
     /// What few addresses have.
     rest: Option<Box<Rest>>,
 }
@@ -147,6 +151,8 @@ pub struct Book {
     declines: HashMap<ClientKey, (Mono, u8)>,
     macs: Table<Mac, Vec<(usize, Ipv4Addr)>>,
     devices: known::DeviceMacs,
+    /// What was read from the disk is all there.
+    live: bool,
 }
 
 impl Book {
@@ -191,6 +197,7 @@ impl Book {
         next.declines = self.declines.clone();
         next.own = self.own.clone();
         next.devices = self.devices.clone();
+        next.live = self.live;
         next.index_macs();
         next.refresh_all();
         next

@@ -56,6 +56,8 @@ mod probing;
 mod release;
 /// Routes to delegated prefixes.
 mod routes;
+/// When somebody sets the clock.
+mod steps;
 /// Reservations and leases of another server.
 mod takeover;
 /// What happened to each client lately.

@@ -207,6 +207,7 @@ impl Leasing {
         }
         out.extend(self.core().alarms.findings(self.now().mono));
         out.extend(self.foreign_findings());
+        out.extend(self.clock_finding());
         out.extend(self.pools().iter().filter_map(PoolUse::finding));
         out.sort_by_key(|finding| !finding.grave);
         out

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::steps::Steps;
 use super::{Attempt, Deferred, Leasing, Parcel, Ready, Step, Verdict, Waiting, Who};
 use crate::domain::dhcp::v4::Arrival;
 use crate::domain::dhcp::v6::request::mac_of_duid;
@@ -33,13 +34,15 @@ impl Leasing {
             let mut core = self.core();
             let usages = core.book.usage();
             core.notices.begin(&usages);
+            core.book.go_live();
+            core.book6.go_live();
         }
         let releaser = tokio::spawn(self.clone().release(queue, cancel.clone()));
         let expirer = tokio::spawn(self.clone().expire(ledger, cancel));
         vec![releaser, expirer]
     }
 
-    async fn release(self: Arc<Self>, mut queue: mpsc::Receiver<Waiting>, cancel: CancellationToken) {
+    pub(super) async fn release(self: Arc<Self>, mut queue: mpsc::Receiver<Waiting>, cancel: CancellationToken) {
         loop {
             let waiting = tokio::select! {
                 biased;
@@ -113,12 +116,14 @@ impl Leasing {
     }
 
     async fn expire(self: Arc<Self>, ledger: Ledger, cancel: CancellationToken) {
+        let mut steps = Steps::default();
         loop {
+            self.follow_clock(&mut steps, &ledger, &cancel).await;
+            while self.end_what_is_over(&ledger).await == EXPIRY_BATCH && !cancel.is_cancelled() {}
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = tokio::time::sleep(TICK) => {}
             }
-            while self.end_what_is_over(&ledger).await == EXPIRY_BATCH && !cancel.is_cancelled() {}
             self.tell_pools();
         }
     }
@@ -126,14 +131,19 @@ impl Leasing {
     /// Ends leases whose time is over, one batch; their names leave in the same commit. Returns how many.
     pub(super) async fn end_what_is_over(&self, ledger: &Ledger) -> usize {
         let now = self.now();
+        // DH-508: a clock that cannot be right ends nothing, as long as somebody may still set it
+        let held = self.clock.doubt().is_some_and(|doubt| doubt.young);
         let (changes, tickets, routes_gone) = {
             let mut core = self.core();
             core.book.sweep(now.mono);
             core.book.sweep_holds(now.mono);
-            core.book.sweep_quarantines(now.wall);
-            core.book.forget_long_past(now.wall);
             core.book6.sweep(now.mono);
             core.book6.sweep_holds(now.mono);
+            if held {
+                return 0;
+            }
+            core.book.sweep_quarantines(now.wall);
+            core.book.forget_long_past(now.wall);
             core.book6.sweep_quarantines(now.wall);
             core.book6.forget_long_past(now.wall);
             let mut changes = core.book.expired(now.mono, EXPIRY_BATCH);

@@ -19,6 +19,8 @@ use crate::store::{Port, PortError, Recovered};
 
 /// Booting beside another server.
 mod boot;
+/// Clocks that somebody sets.
+mod clocks;
 /// Floods.
 mod flood;
 /// Conflict detection.

@@ -226,7 +226,7 @@ impl Book {
         let kept = self.commons.keep(lease);
         let cell = self.nets[network].cells.entry(ip).or_default();
         cell.lease = Some(kept);
-        cell.heard = at;
+        (cell.heard, cell.read) = (at, !self.live);
         // whatever the wall clock does from here on, the lease lasts as long as it was given for
         cell.deadline = now.until(lease.expires);
         let deadline = cell.deadline;

@@ -292,6 +292,12 @@ impl Policy {
         self.networks.get(network)?.subnets6.iter().position(|subnet| subnet.prefix.contains(&ip))
     }
 
+    /// The longest valid lifetime that any subnet gives.
+    pub fn longest6(&self) -> Duration {
+        let all = self.networks.iter().flat_map(|network| &network.subnets6).map(|subnet| self.times6(subnet).valid);
+        Duration::from_secs(all.max().unwrap_or(self.rules6.times.valid).into())
+    }
+
     /// Lifetimes of a subnet.
     pub fn times6(&self, subnet: &Subnet6) -> Times6 {
         subnet.times.unwrap_or(self.rules6.times)

@@ -17,8 +17,10 @@ use crate::domain::net::Mac;
 use crate::domain::time::{Mono, Wall};
 
 mod moves;
+mod steps;
 
 pub use moves::{Effect6, Ticket6};
+pub use steps::Mark6;
 
 /// What stands at one address, or at the first address of one delegated prefix.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +30,8 @@ struct Cell {
     lease: Option<Arc<Lease>>,
     /// When the lease ends, on the clock that does not step (DH-507).
     deadline: Mono,
+    /// It was read from the disk at the start, and not written since.
+    read: bool,
     offer: Option<(ClientKey, Mono)>,
     hold: Option<Hold>,
     /// When the last lease ended, and whose it was: kept for them while others are free.
@@ -99,6 +103,8 @@ pub struct Book6 {
     past: BTreeSet<(Wall, usize, Ipv6Addr)>,
     offers: VecDeque<(Mono, usize, Ipv6Addr)>,
     held: Vec<(usize, Ipv6Addr)>,
+    /// What was read from the disk is all there.
+    live: bool,
 }
 
 impl Book6 {
@@ -121,7 +127,7 @@ impl Book6 {
             let sources = std::mem::take(&mut next.nets[*to].sources);
             next.nets[*to] = Net { sources, ..net };
         }
-        next.own = self.own;
+        (next.own, next.live) = (self.own, self.live);
         next.delegated = self.delegated;
         next.expiries = self.expiries.into_iter().map(|(t, n, ip)| (t, number[n], ip)).collect();
         next.quarantines = self.quarantines.into_iter().map(|(t, n, ip)| (t, number[n], ip)).collect();

@@ -177,6 +177,7 @@ impl Book6 {
         cell.length = lease.delegated.unwrap_or(128);
         // whatever the wall clock does from here on, the lease lasts as long as it was given for
         (cell.lease, cell.deadline, cell.offer) = (Some(Arc::new(lease.clone())), deadline, None);
+        cell.read = !self.live;
         if let Some(until) = cell.quarantine.take() {
             self.quarantines.remove(&(until, network, ip));
         }
