@@ -369,15 +369,17 @@ pub struct Netboot {
     pub menu: Menu,
 }
 
+/// SE-29: folders that hold more than boot files: everybody on the served networks could read what is below.
+pub(super) fn is_too_wide(folder: &Path) -> bool {
+    let wide = ["/", "/etc", "/home", "/root", "/var", "/var/lib", "/usr"];
+    wide.iter().any(|wide| folder.components().eq(Path::new(wide).components()))
+}
+
 /// `[netboot]`.
 pub(super) fn netboot(section: Option<Section<'_>>) -> Netboot {
     let Some(s) = section else { return Netboot::default() };
     let dir = s.path("dir");
-    // SE-29: everybody on the served networks may read what is below it
-    let wide = ["/", "/etc", "/home", "/root", "/var", "/var/lib", "/usr"];
-    if let Some(dir) =
-        dir.as_deref().filter(|dir| wide.iter().any(|wide| dir.components().eq(Path::new(wide).components())))
-    {
+    if let Some(dir) = dir.as_deref().filter(|dir| is_too_wide(dir)) {
         let message = format!("`dir` is {}: everybody would be given all files of it", dir.display());
         s.doc.complain(
             &s.span,

@@ -123,3 +123,22 @@ fn the_shipped_file_explains_every_key_and_sets_none() {
     let config = parse(&path, &live).expect("every example is valid");
     assert_eq!(config.networks[0].name, "voice");
 }
+
+/// SE-29, DH-414.
+#[test]
+fn what_everybody_would_be_given_and_a_proxy_with_addresses_are_refused() {
+    let told =
+        |text: &str| parse(Path::new("t.toml"), text).map(|_| String::new()).unwrap_or_else(|all| all.to_string());
+    for wide in ["/", "/etc", "/etc/", "/var/lib", "/root/."] {
+        let problem = told(&format!("[netboot]\ndir = \"{wide}\""));
+        assert!(problem.starts_with("t.toml:1:1: `dir` is ") && problem.contains("everybody"), "{wide}: {problem}");
+    }
+    assert_eq!(told("[netboot]\ndir = \"/srv/boot\"\nmenu_timeout = 255"), "");
+    let network =
+        "[[network]]\nname = \"lan\"\ninterface = \"eth0\"\nproxy = true\n[[network.subnet]]\nprefix = \"10.0.0.0/24\"";
+    assert_eq!(told(network), "");
+    let pool = told(&format!("{network}\npool = [\"10.0.0.5-10.0.0.9\"]"));
+    assert!(pool.starts_with("t.toml:7:") && pool.contains("another server gives the addresses"), "{pool}");
+    assert!(told("[[boot]]\nmenu = \"\u{e4}\"").contains("printable ASCII"));
+    assert!(told("[netboot]\nmenu_timeout = 256").contains("t.toml:2:"));
+}

@@ -71,7 +71,9 @@ impl Machine {
         for folder in ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"] {
             argv.extend([own(&["-L"]), vec![root.join(folder).display().to_string()]].concat());
         }
-        argv.extend(own(&["-accel", "tcg", "-m", "512", "-nodefaults", "-display", "none", "-no-reboot"]));
+        argv.extend(own(&["-accel", "tcg", "-m", "512", "-nodefaults", "-display", "none"]));
+        // where nothing boots, as when an answer came too late on a busy machine, it is tried again
+        argv.extend(own(&["-boot", "reboot-timeout=3000"]));
         argv.extend(own(&["-netdev", "tap,id=n0,ifname=tap0,script=no,downscript=no"]));
         argv.extend(own(&["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]));
         argv.extend([own(&["-serial"]), vec![format!("file:{}", serial.display())]].concat());

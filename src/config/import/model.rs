@@ -42,6 +42,8 @@ pub struct Model {
     pub definitions: Vec<Definition>,
     pub knobs: Knobs,
     pub dns: Dns,
+    /// Folder whose files everybody is given over TFTP.
+    pub boot_folder: Option<String>,
     /// Interfaces that it serves, `*` for all, with the address that is meant if one is named.
     pub interfaces: Vec<(String, Option<IpAddr>, Place)>,
     pub leases: Vec<LeaseRow>,
@@ -232,6 +234,8 @@ pub struct Network {
     /// Interface-ids (DHCPv6 option 18) of relays that speak for it.
     pub interface_ids: Vec<Vec<u8>>,
     pub by_mac: bool,
+    /// Another server gives the addresses.
+    pub proxy: bool,
     /// What switches on the link put into option 82 is believed.
     pub trusted: bool,
     pub scope: Scope,

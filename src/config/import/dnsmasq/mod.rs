@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::model::{Family, Model, Opt, Scope};
 use super::report::Report;
 use super::source::{Files, Place, Unreadable, beside};
+use crate::config::services::is_too_wide;
 
 /// `dhcp-host`.
 mod hosts;
@@ -161,14 +162,21 @@ impl Dnsmasq<'_> {
                 }
                 self.report.adapted(place, what, "the networks with an IPv6 range send router advertisements")
             }
-            "enable-tftp" | "tftp-root" | "tftp-secure" | "tftp-unique-root" => {
-                let why = "files that are served by TFTP are not part of this configuration";
-                self.report.refused(
-                    place,
-                    what,
-                    why,
-                    "keep a TFTP server for boot files, or see [provisioning] for phones",
-                );
+            "tftp-root" => {
+                let folder = line.parts().into_iter().next().unwrap_or_default();
+                if folder.is_empty() || is_too_wide(std::path::Path::new(&folder)) {
+                    let why = "everybody would be given all files of it";
+                    self.report.refused(place, what, why, "name a folder of boot files as `dir` of [netboot]");
+                    return Ok(());
+                }
+                let why = "everybody on the networks is given its files, over HTTP as /boot/NAME, too";
+                self.model.boot_folder = Some(folder);
+                self.report.adapted(place, what, why);
+            }
+            "enable-tftp" => self.report.adapted(place, what, "files are served as soon as [netboot] names a folder"),
+            "tftp-secure" | "tftp-unique-root" => {
+                let why = "a file is served if all users may read it, and to everybody alike";
+                self.report.refused(place, what, why, "see that `dir` of [netboot] holds boot files only");
             }
             "no-dhcp-interface" | "except-interface" => {
                 self.report.adapted(place, what, "only the interfaces of networks are served");

@@ -59,8 +59,7 @@ impl Dnsmasq<'_> {
         let last = parts.iter().find_map(|part| part.parse::<Ipv4Addr>().ok());
         let mode = parts.iter().find(|part| MODES.contains(&part.as_str())).map(String::as_str);
         if mode == Some("proxy") {
-            let why = "a proxy of PXE gives no addresses, so it has no range";
-            return self.report.refused(&line.place, line.shown(), why, "see proxyDHCP in lanlord-dhcp(7)");
+            return self.proxy(line, first, parts);
         }
         let masks: Vec<Ipv4Addr> = parts
             .iter()
@@ -80,6 +79,15 @@ impl Dnsmasq<'_> {
             self.subnet(at).scope.set(option);
         }
         self.pool(line, at, first.into(), last.map(IpAddr::V4), seconds, asked);
+    }
+
+    /// `dhcp-range=PREFIX,proxy[,MASK]`: another server gives the addresses.
+    fn proxy(&mut self, line: &Line, first: Ipv4Addr, parts: &[String]) {
+        let mask = parts.iter().find_map(|part| part.parse::<Ipv4Addr>().ok());
+        let Some(prefix) = self.prefix(line, first, mask) else { return };
+        let (network, _) = self.place_of(IpNet::V4(prefix), line);
+        self.model.networks[network].proxy = true;
+        self.report.imported(&line.place, line.shown());
     }
 
     /// The mask is that of the interface unless one is given.

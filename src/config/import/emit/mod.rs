@@ -77,6 +77,10 @@ impl Writer<'_> {
             self.times6(&model.global.times6);
             self.options("options", &model.global, Family::V6);
         }
+        if let Some(folder) = &model.boot_folder {
+            let _ = writeln!(self.out, "\n[netboot]");
+            self.line("dir", quoted(folder));
+        }
         if model.dns.enabled {
             let _ = writeln!(self.out, "\n[dns]");
             if let Some(port) = model.dns.port {

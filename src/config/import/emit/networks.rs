@@ -21,6 +21,9 @@ impl Writer<'_> {
             let ids = network.interface_ids.iter().map(|id| format!("0x{}", crate::domain::hex::write(id)));
             self.line("interface_ids", list(ids));
         }
+        if network.proxy {
+            self.line("proxy", "true");
+        }
         if network.by_mac {
             self.line("identify", quoted("mac"));
         }
