@@ -19,6 +19,7 @@ pub async fn into_state(state: &Path, config: &Config, imported: &mut Imported, 
     let store::Opened { port, recovered, history: _ } = store::open(state, "local").await?;
     let mut held = Held::under(&config.policy);
     recovered.entries.iter().for_each(|entry| held.apply(&entry.change));
+    config.policy.reservations.iter().for_each(|reservation| held.reserve(reservation));
     let rows = std::mem::take(&mut imported.model.leases);
     let mut changes: Vec<Change> = Vec::new();
     for row in &rows {

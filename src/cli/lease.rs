@@ -113,8 +113,13 @@ pub struct Log {
 /// Which assignments.
 #[derive(Debug, Args)]
 pub struct History {
+    /// An address, or a MAC in any notation; everything, if absent
+    #[arg(conflicts_with_all = ["ip", "mac"])]
+    whose: Option<String>,
+    /// The same as the argument
     #[arg(long)]
     ip: Option<String>,
+    /// The same as the argument
     #[arg(long)]
     mac: Option<String>,
     /// Only who held it at that time, such as 2026-01-31T08:00:00Z
@@ -189,8 +194,13 @@ impl Lease {
                 super::reservation::written(to.call(&request)?.json()?, to)
             }
             Lease::Explain(client) => {
-                let answer = to.call(&Request::get(format!("/api/v1/leases/explain?{}", client.query())))?;
-                output::list(&answer.json()?, EXPLAINED, to.json)
+                let answer = to.call(&Request::get(format!("/api/v1/leases/explain?{}", client.query())))?.json()?;
+                if !to.json && answer["state"] == "newcomer" {
+                    output::aside(
+                        "it is a newcomer: it holds no lease and has no reservation; this is what it would get",
+                    );
+                }
+                output::list(&answer, EXPLAINED, to.json)
             }
             Lease::Simulate(client) => {
                 let answer = to.call(&Request::get(format!("/api/v1/leases/simulate?{}", client.query())))?;
@@ -236,7 +246,13 @@ impl List {
 
 impl History {
     fn run(self, to: &Connection) -> Result<(), Failure> {
-        let History { ip, mac, at, csv } = self;
+        let History { whose, ip, mac, at, csv } = self;
+        let is_address = whose.as_ref().is_some_and(|text| text.parse::<std::net::IpAddr>().is_ok());
+        let (ip, mac) = match whose {
+            Some(whose) if is_address => (Some(whose), None),
+            Some(whose) => (None, Some(whose)),
+            None => (ip, mac),
+        };
         let query = query(&[("ip", ip.as_deref()), ("mac", mac.as_deref()), ("at", at.as_deref())]);
         show(to, format!("/api/v1/dhcp/history{query}"), csv, PAST)
     }

@@ -33,7 +33,7 @@ mod reload;
 mod reservation;
 /// `status`.
 mod status;
-/// `subnet`, `option`.
+/// `subnet`, `class`, `option`.
 mod subnet;
 /// `token`.
 mod token;
@@ -73,6 +73,9 @@ pub enum Command {
     /// Subnets and the use of their pools
     #[command(subcommand)]
     Subnet(subnet::Subnet),
+    /// Classes of clients
+    #[command(subcommand)]
+    Class(subnet::Class),
     /// DHCP options that may be named
     #[command(subcommand)]
     Option(subnet::DhcpOption),
@@ -119,6 +122,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Lease(lease) => lease.run(&to),
         Command::Reservation(reservation) => reservation.run(&to),
         Command::Subnet(subnet) => subnet.run(&to),
+        Command::Class(class) => class.run(&to),
         Command::Option(option) => option.run(&to),
         Command::Host(host) => host.run(&to),
         Command::Device(device) => device.run(&to),

@@ -77,10 +77,20 @@ fn class(section: &Section<'_>, test: Option<&At<String>>, reader: &Reader<'_, '
     Some(Class {
         name: name.value,
         matchers,
+        definition: definition(section, test),
         test: compiled,
         effects: given,
         place: Some(section.doc.place(&section.span).into()),
     })
+}
+
+/// The keys that make a client a member, in words.
+fn definition(section: &Section<'_>, test: Option<&At<String>>) -> String {
+    let keys = SHORTHAND.iter().map(|(key, _)| *key).chain(["oui"]).filter(|key| section.has(key));
+    let list = |key| section.texts(key).unwrap_or_default().into_iter().map(|at| at.value).collect::<Vec<_>>();
+    let mut out: Vec<String> = keys.map(|key| format!("{key} = {}", list(key).join(", "))).collect();
+    out.extend(test.map(|at| at.value.clone()));
+    if out.is_empty() { "those whose reservation says so".to_owned() } else { out.join("; ") }
 }
 
 fn expression(doc: &Document<'_>, text: &At<String>, reader: &Reader<'_, '_>) -> Option<Expression> {

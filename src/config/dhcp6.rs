@@ -266,8 +266,11 @@ pub(super) fn check(doc: &Document<'_>, networks: &[Network]) {
 }
 
 /// Puts what the file says of DHCPv6 into the policy.
-pub(super) fn settle(doc: &Document<'_>, dhcp6: &Dhcp6, policy: &mut Policy) {
+pub(super) fn settle(doc: &Document<'_>, dhcp6: &Dhcp6, own_dns: bool, policy: &mut Policy) {
     policy.options6 = settings(doc, &dhcp6.options);
+    if own_dns && !policy.options6.iter().any(|setting| setting.code == DNS) {
+        policy.options6.push(Setting6 { code: DNS, value: Value6::Text("${server_ip}".to_owned()) });
+    }
     policy.rules6 = Rules6 {
         stateful: dhcp6.stateful,
         rapid_commit: dhcp6.rapid_commit,
@@ -322,12 +325,8 @@ fn listed(ips: &[Ipv6Addr]) -> String {
 }
 
 /// The options of a network; with this server as resolver, if its DNS is on and no other is named.
-pub(super) fn of_network(doc: &Document<'_>, network: &Network, own_dns: bool) -> Vec<Setting6> {
-    let mut own = settings(doc, &network.options6);
-    if own_dns && !own.iter().any(|setting| setting.code == DNS) {
-        own.push(Setting6 { code: DNS, value: Value6::Text("${server_ip}".to_owned()) });
-    }
-    own
+pub(super) fn of_network(doc: &Document<'_>, network: &Network) -> Vec<Setting6> {
+    settings(doc, &network.options6)
 }
 
 /// Options by name or number.
@@ -397,7 +396,8 @@ options = { captive-portal = "https://portal.example/" }
         let network = &config.policy.networks[0];
         assert_eq!(network.relays6, ["2001:db8:9::1".parse::<std::net::Ipv6Addr>().unwrap()]);
         assert_eq!(network.interface_ids, [b"port-7".to_vec(), vec![1, 2]]);
-        assert_eq!(network.options6.iter().map(|s| s.code).collect::<Vec<_>>(), [24, 23]);
+        assert_eq!(network.options6.iter().map(|s| s.code).collect::<Vec<_>>(), [24]);
+        assert!(config.policy.options6.iter().any(|s| s.code == super::DNS));
         let subnet = &network.subnets6[0];
         assert_eq!((subnet.pools.len(), subnet.delegate[0].length), (2, 56));
         assert!(!subnet.pooled("2001:db8:77::1100".parse().unwrap()));

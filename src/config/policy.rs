@@ -65,7 +65,7 @@ pub(super) fn read(top: &Section<'_>, parts: &Parts<'_>) -> Policy {
     policy.times = times(dhcp4);
     policy.rules = rules(dhcp4);
     policy.http_url = phones.url();
-    dhcp6::settle(doc, dhcp6, &mut policy);
+    dhcp6::settle(doc, dhcp6, dns.enabled, &mut policy);
     policy.reservations = reserved(top, &reader, &policy, networks);
     policy.classes = classes;
     policy
@@ -126,7 +126,7 @@ pub(super) fn seconds(time: Duration) -> u32 {
 }
 
 fn link(reader: &Reader<'_, '_>, network: &Network, parts: &Parts<'_>) -> Link {
-    let Parts { dhcp4, dhcp6, dns, .. } = parts;
+    let Parts { dhcp4, dhcp6, .. } = parts;
     let doc = reader.doc;
     Link {
         name: network.name.clone(),
@@ -138,7 +138,7 @@ fn link(reader: &Reader<'_, '_>, network: &Network, parts: &Parts<'_>) -> Link {
         subnets6: network.subnets.iter().filter_map(|s| prefix6(reader, s, dhcp6)).collect(),
         relays6: network.relays6.clone(),
         interface_ids: network.interface_ids.clone(),
-        options6: dhcp6::of_network(doc, network, dns.enabled),
+        options6: dhcp6::of_network(doc, network),
         options: reader.settings(&network.options),
         authoritative: network.authoritative.unwrap_or(dhcp4.authoritative),
         identify: network.identify,

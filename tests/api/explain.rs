@@ -62,3 +62,27 @@ async fn every_value_has_its_source_and_what_it_overrode() {
     assert!(status.contains("10.77.0.10 is reserved in"), "{status}");
     daemon.stop().await;
 }
+
+/// What makes a member of a class, where that is written; and subnets of IPv6 beside those of IPv4.
+#[tokio::test]
+async fn classes_and_subnets_of_both_families_are_listed() {
+    let (dir, tcp) = (tempfile::tempdir().expect("a folder"), free_port());
+    let six = "[[network]]\nname = \"six\"\n[[network.subnet]]\nprefix = \"fd00:77::/64\"\n\
+               pool = [\"fd00:77::1000-fd00:77::1fff\"]\n";
+    let daemon = Daemon::with(dir, tcp, &format!("{}{six}", text(tcp))).await;
+    let classes = daemon.get("/api/v1/dhcp/classes").await.json();
+    let phones = &classes["items"][0];
+    assert_eq!(
+        (phones["name"].as_str(), phones["definition"].as_str()),
+        (Some("phones"), Some("vendor_class = yealink*"))
+    );
+    assert!(phones["place"].as_str().is_some_and(|place| place.contains("c.toml:")), "{phones}");
+    assert_eq!(phones["members"], 0);
+    let subnets = daemon.get("/api/v1/subnets").await.json();
+    let prefixes = subnets["items"].as_array().expect("subnets");
+    let of_six = prefixes.iter().find(|item| item["prefix"] == "fd00:77::/64").unwrap_or_else(|| panic!("{subnets}"));
+    assert_eq!((of_six["size"].as_u64(), of_six["free"].as_u64()), (Some(4096), Some(4096)));
+    let unknown = daemon.get("/api/v1/leases/explain?client=02:00:00:00:00:77&network=voice").await.json();
+    assert_eq!(unknown["state"], "newcomer", "{unknown}");
+    daemon.stop().await;
+}

@@ -214,6 +214,19 @@ async fn history_pools_options_and_findings_are_shown() {
         text(&named.stdout)
     );
 
+    let positional = lanlord(&daemon, &["lease", "history", "10.77.0.100"]).await;
+    assert_eq!(text(&positional.stdout), text(&named.stdout));
+    // who is in the classes that are built in
+    let classes = daemon.get("/api/v1/dhcp/classes").await.json();
+    let members = |name: &str| {
+        let items = classes["items"].as_array().expect("classes");
+        items.iter().find(|item| item["name"] == name).unwrap_or_else(|| panic!("{name}: {classes}"))["ips"].clone()
+    };
+    assert_eq!((members("ALL"), members("KNOWN")), (serde_json::json!(["10.77.0.100"]), serde_json::json!([])));
+    assert_eq!(members("UNKNOWN"), serde_json::json!(["10.77.0.100"]));
+    let listed = lanlord(&daemon, &["class", "list"]).await;
+    assert!(text(&listed.stdout).starts_with("ALL\t1\teverybody\t-\t10.77.0.100"), "{}", text(&listed.stdout));
+
     let pool = daemon.get("/api/v1/subnets").await.json()["items"][0].clone();
     let part = |key: &str| pool[key].as_u64().expect("a count");
     assert_eq!((part("size"), part("leased")), (100, 1));

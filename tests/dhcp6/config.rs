@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 use lanlord::domain::change::Change;
-use lanlord::domain::dhcp::classes::{Class, Classes, Effects, Expression};
+use lanlord::domain::dhcp::classes::{Class, Classes, Expression};
 use lanlord::domain::dhcp::policy::{Delegation, Network, Policy, Pool6, Setting6, Subnet6, Times6};
 use lanlord::domain::dhcp::reserve::option_code;
 use lanlord::domain::host::{CustomOption, Host, Interface};
@@ -28,8 +28,7 @@ pub fn line(old: &Policy, head: &str, rest: &str, words: &Words<'_>) -> Result<P
         "class" => {
             let (name, text) = rest.split_once(' ').ok_or("NAME EXPRESSION")?;
             let test = Some(Expression::parse(text, &option_code).map_err(|e| e.to_string())?);
-            let class =
-                Class { name: name.to_owned(), matchers: Vec::new(), test, effects: Effects::default(), place: None };
+            let class = Class { name: name.to_owned(), test, ..Class::default() };
             next.classes = Classes::new([next.classes.list(), &[class]].concat());
         }
         "rule" => rule(&mut next, words)?,

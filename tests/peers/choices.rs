@@ -159,9 +159,12 @@ const CHOICES: &[(&[Format], Fits, &str)] = &[
         "sub-options are in the order of the file, without an end mark",
     ),
     (
-        &[Dnsmasq],
-        |s| s.code() == 43 && s.less() && s.sent(60).is_some_and(|class| class.starts_with(b"PXEClient")),
-        "clients of pxe-service boot its file at once: there is no menu to tell of (see the import's report)",
+        &[Kea, Dnsmasq],
+        |s| {
+            let pxe = s.sent(60).is_some_and(|class| class.starts_with(b"PXEClient"));
+            s.code() == 43 && pxe && s.own(43) == Some(&[6, 1, 8, 255])
+        },
+        "PXE clients are told to boot the file of the answer at once: there is no menu (see the import's report)",
     ),
     (
         &[Dnsmasq],

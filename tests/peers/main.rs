@@ -17,6 +17,7 @@ mod choices;
 mod example;
 mod four;
 mod servers;
+mod six;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -50,10 +51,17 @@ fn same(format: Format, name: &str) {
         let peer = Peer::start(&lab, &example);
         // dhcpd is silent to an INFORM unless it is authoritative
         let theirs = four::ask_all(&lab, &example, if format == Format::Dhcpd { 2 } else { four::TRIES });
+        let theirs6 = six::ask_all(&lab, &example);
         drop(peer);
         let ours = Ours::start(&lab, &example);
         let own = four::ask_all(&lab, &example, four::TRIES);
+        let own6 = six::ask_all(&lab, &example);
         drop(ours);
+        for (client, (theirs, own)) in example.clients6.iter().zip(theirs6.iter().zip(&own6)) {
+            for told in six::differences(&example, theirs, own) {
+                wrong.push(format!("{name}/{}: {}: {told}", example.name, client.name));
+            }
+        }
         for (client, (theirs, own)) in example.clients.iter().zip(theirs.iter().zip(&own)) {
             for told in four::differences(&example, client, theirs, own, &mut used) {
                 wrong.push(format!("{name}/{}: {}: {told}", example.name, client.name));
@@ -69,7 +77,7 @@ fn same(format: Format, name: &str) {
 
 #[test]
 fn what_kea_answers_is_answered_here() {
-    space::need(&[("kea-dhcp4", "kea-dhcp4-server")]);
+    space::need(&[("kea-dhcp4", "kea-dhcp4-server"), ("kea-dhcp6", "kea-dhcp6-server")]);
     same(Format::Kea, "kea");
 }
 

@@ -23,13 +23,17 @@ impl Peer {
         // what they keep is in folders of their own that vanish with them
         let own = "mkdir -p /var/lib/kea /run/kea && mount -t tmpfs none /var/lib/kea && mount -t tmpfs none /run/kea";
         let (run, ready) = match example.format {
+            Format::Kea if example.is_six() => {
+                (format!("{own} && exec kea-dhcp6 -c {}", example.file), "DHCP6_STARTED")
+            }
             Format::Kea => (format!("{own} && exec kea-dhcp4 -c {}", example.file), "DHCP4_STARTED"),
             Format::Dhcpd => {
                 // an address is not tried for a second before it is offered
                 let mut file = fs::OpenOptions::new().append(true).open(folder.join(example.file)).expect("a copy");
                 file.write_all(b"\nping-check false;\n").expect("writable");
+                let family = if example.is_six() { "-6" } else { "-4" };
                 let run = format!(
-                    ": > dhcpd.leases && exec dhcpd -4 -f -d -cf {} -lf \"$PWD/dhcpd.leases\" -pf \"$PWD/pid\" {interface}",
+                    ": > dhcpd.leases && exec dhcpd {family} -f -d -cf {} -lf \"$PWD/dhcpd.leases\" -pf \"$PWD/pid\" {interface}",
                     example.file
                 );
                 (run, "Server starting service")

@@ -400,6 +400,13 @@ fn sound(times: &mut Times, place: &Place, report: &mut Report) {
             _ => {}
         }
     }
+    if let (Some(preferred), Some(whole)) = (times.preferred, times.default)
+        && preferred > whole
+    {
+        let what = format!("preferred lifetime {preferred}");
+        report.adapted(place, what, format!("it is longer than the lease time, and holds for {whole}"));
+        times.preferred = Some(whole);
+    }
     if let (Some(min), Some(max)) = (times.min, times.max)
         && min > max
     {

@@ -72,14 +72,18 @@ impl Files {
         Files { memory: Some(files.into_iter().collect()), read: Cell::new(0) }
     }
 
-    /// The text of a file. What is not UTF-8 is read as Latin-1, as old configurations are written.
+    /// The text of a file, without a byte order mark. What is not UTF-8 is read as Latin-1, as old
+    /// configurations are written.
     pub fn text(&self, path: &Path) -> Result<String, Unreadable> {
         let name = path.display().to_string();
         self.read.set(self.read.get() + 1);
         if self.read.get() > FILES {
             return Err(Unreadable::Many(name));
         }
-        let bytes = self.bytes(path, &name)?;
+        let mut bytes = self.bytes(path, &name)?;
+        if bytes.starts_with(b"\xef\xbb\xbf") {
+            bytes.drain(..3);
+        }
         if bytes.len() > FILE_BYTES {
             return Err(Unreadable::Large(name));
         }

@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv6Net};
 use super::policy::{Delegation, Identify, LinkInfo, Policy};
 use crate::domain::change::Change;
 use crate::domain::dns::naming::{self, NameRequest};
-use crate::domain::lease::{Cause, ClientKey, IaKind, Lease};
+use crate::domain::lease::{Cause, ClientKey, IaKind, Lease, Reservation, ReservationKey};
 use crate::domain::net::Mac;
 use crate::domain::time::Wall;
 
@@ -59,6 +59,10 @@ pub struct Held {
     prefixes: BTreeMap<Ipv6Addr, (Ipv6Net, ClientKey)>,
     /// Addresses kept out of use, by network.
     declined: HashSet<(String, IpAddr)>,
+    /// Interfaces by network: clients on the link are identified by what is seen there.
+    interfaces: HashMap<String, String>,
+    /// Addresses that wait for somebody, by address.
+    reserved: HashMap<IpAddr, Vec<Reservation>>,
 }
 
 impl Held {
@@ -73,7 +77,33 @@ impl Held {
             delegations: delegations(policy),
             prefixes: BTreeMap::new(),
             declined: HashSet::new(),
+            interfaces: (policy.networks.iter())
+                .filter_map(|network| Some((network.name.clone(), network.interface.clone()?)))
+                .collect(),
+            reserved: HashMap::new(),
         }
+    }
+
+    /// Takes in what waits for a client.
+    pub fn reserve(&mut self, reservation: &Reservation) {
+        for ip in reservation.ip.iter().copied().chain(reservation.ip6.iter().map(|ip| IpAddr::V6(*ip))) {
+            self.reserved.entry(ip).or_default().push(reservation.clone());
+        }
+    }
+
+    /// A reservation of that address for somebody else.
+    fn rival(&self, carried: &Carried, network: &str) -> Option<&Reservation> {
+        let mine = |key: &ReservationKey| match key {
+            ReservationKey::Mac(mac) => carried.mac == Some(*mac),
+            ReservationKey::ClientId(id) => carried.client_id.as_ref() == Some(id),
+            ReservationKey::CircuitId(id) => carried.circuit_id.as_ref() == Some(id),
+            ReservationKey::RemoteId(id) => carried.remote_id.as_ref() == Some(id),
+            ReservationKey::Duid { duid, .. } => carried.duid.as_ref() == Some(duid),
+            // what it asks for is not known here
+            ReservationKey::Test(_) => true,
+        };
+        let all = self.reserved.get(&carried.ip)?;
+        all.iter().find(|r| r.network.as_deref().is_none_or(|n| n == network) && !r.keys.iter().any(mine))
     }
 
     /// Takes in what is durable already.
@@ -158,6 +188,9 @@ impl Held {
         let Some(client) = client(carried, self.by_mac.contains(&link.name)) else {
             return Taken::Refused("it names no client".to_owned());
         };
+        if let Some(rival) = self.rival(carried, &link.name) {
+            return Taken::Refused(format!("the address is reserved for somebody else ({})", rival.id));
+        }
         if let Some(held) = prefix.and_then(|prefix| self.overlapped(prefix, &client)) {
             return Taken::Refused(format!("{held} is delegated already"));
         }
@@ -223,7 +256,11 @@ impl Held {
             circuit_id: carried.circuit_id.clone(),
             remote_id: carried.remote_id.clone(),
             relay: None,
-            interface: String::new(),
+            // who sits behind a relay is on no link of ours
+            interface: (self.interfaces.get(&link.name))
+                .filter(|_| carried.circuit_id.is_none() && carried.remote_id.is_none())
+                .cloned()
+                .unwrap_or_default(),
             began: carried.began.unwrap_or(now).min(now),
             expires: carried.expires,
             preferred: carried.ip.is_ipv6().then_some(carried.expires),
@@ -300,6 +337,38 @@ mod tests {
         let Taken::New(change) = held.take(&carried("10.0.0.9", 3), now, day) else { panic!("taken over") };
         let Change::LeaseGranted(lease) = *change else { panic!("a lease") };
         assert_eq!(lease.fqdn.as_deref(), Some("pc-0003.x"));
+    }
+
+    #[test]
+    fn a_lease_of_an_address_that_waits_for_somebody_else_is_not_taken_over() {
+        let mut held = Held::under(&policy());
+        let owner = ReservationKey::Mac(Mac([2, 0, 0, 0, 0, 1]));
+        held.reserve(&Reservation {
+            keys: vec![owner],
+            ip: Some("10.0.0.7".parse().expect("an address")),
+            ..Reservation::new("t.toml:7".to_owned(), crate::domain::lease::Origin::Config("t.toml:7".to_owned()))
+        });
+        let (now, day) = (Wall(1_000), Duration::from_secs(86_400));
+        let Taken::Refused(why) = held.take(&carried("10.0.0.7", 2), now, day) else { panic!("taken over") };
+        assert!(why.contains("somebody else (t.toml:7)"), "{why}");
+        assert!(matches!(held.take(&carried("10.0.0.7", 1), now, day), Taken::New(_)));
+    }
+
+    #[test]
+    fn a_lease_on_the_link_gets_its_interface() {
+        let mut policy = policy();
+        policy.networks[0].interface = Some("eth1".to_owned());
+        let mut held = Held::under(&policy);
+        let (now, day) = (Wall(1_000), Duration::from_secs(86_400));
+        let mut interface = |carried: &Carried| match held.take(carried, now, day) {
+            Taken::New(change) => match *change {
+                Change::LeaseGranted(lease) => lease.interface,
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(interface(&carried("10.0.0.7", 1)), "eth1");
+        assert_eq!(interface(&Carried { circuit_id: Some(vec![1]), ..carried("10.0.0.8", 2) }), "");
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! What a client would get: the question as a message, decided on without any effect.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use super::Leasing;
 use crate::domain::dhcp::book::Book;
+use crate::domain::dhcp::classes;
 use crate::domain::dhcp::policy::Place;
 use crate::domain::dhcp::v4::explain::{Explanation, explain};
 use crate::domain::dhcp::v4::{Arrival, Facts, Outcome, Request, decide};
 use crate::domain::dhcp::wire::{COOKIE, HEADER, Packet, code};
 use crate::domain::dns::naming::{NameRequest, Names};
+use crate::domain::lease::Lease;
 use crate::domain::net::Mac;
 
 /// Who asks, and how. What is not said comes from the client's lease, if it has one.
@@ -75,6 +78,41 @@ impl Leasing {
         })
     }
 
+    /// The classes of each holder of an IPv4 lease, those that are built in too; of the first `most` leases.
+    pub fn memberships(&self, most: usize) -> Vec<(Arc<Lease>, Vec<String>)> {
+        let held = self.leases().into_iter().filter(|lease| lease.ip.is_ipv4()).take(most);
+        held.map(|lease| {
+            let question = Question {
+                mac: lease.mac,
+                network: Some(lease.network.clone()),
+                client_id: lease.client_id.clone(),
+                vendor_class: lease.vendor_class.clone(),
+                user_class: lease.user_class.clone(),
+                hostname: lease.hostname.clone(),
+                relay_info: lease.relay_info.clone(),
+                ..Question::default()
+            };
+            let found = self.explain_at(&question, lease.ip);
+            let known = found.as_ref().is_some_and(|found| found.reservation.is_some());
+            let mut within = found.map(|found| found.classes).unwrap_or_default();
+            within.extend([classes::ALL, if known { classes::KNOWN } else { classes::UNKNOWN }].map(str::to_owned));
+            (lease, within)
+        })
+        .collect()
+    }
+
+    /// As [`explain`](Self::explain), for a client that everything is known of.
+    fn explain_at(&self, question: &Question, ip: IpAddr) -> Option<Explanation> {
+        let IpAddr::V4(ip) = ip else { return None };
+        let now = self.now();
+        let core = self.core();
+        let policy = core.book.policy();
+        let index = policy.by_name(question.network.as_deref()?)?;
+        let place = policy.by_address(ip, Some(index))?;
+        let asked = |request: &Request<'_>, facts: &Facts<'_>| explain(request, facts, facts.book.policy(), now).ok();
+        posed(&core.book, question, place, asked).ok()?
+    }
+
     fn ask<T>(
         &self,
         question: Question,
@@ -83,20 +121,30 @@ impl Leasing {
         let now = self.now();
         let core = self.core();
         let (question, place) = settle(&core.book, question)?;
-        let datagram = discover(&question, giaddr(&core.book, place));
-        let network = &core.book.policy().networks[place.network];
-        let local = core.book.own_in(core.book.policy().subnet(place).prefix).unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let arrival = Arrival {
-            interface: network.interface.as_deref().unwrap_or_default(),
-            local,
-            source: Ipv4Addr::UNSPECIFIED,
-            source_port: 68,
-            destination: Ipv4Addr::BROADCAST,
-        };
-        let packet = Packet::walk(&datagram).map_err(|why| why.label().to_owned())?;
-        let request = Request::read(packet, arrival).map_err(|why| format!("no answer: {}", why.label()))?;
-        answer(&request, &Facts { book: &core.book, names: &NoNames, sightings: None }, now)
+        posed(&core.book, &question, place, |request, facts| answer(request, facts, now))?
     }
+}
+
+/// The question as a message that came in there.
+fn posed<T>(
+    book: &Book,
+    question: &Question,
+    place: Place,
+    answer: impl FnOnce(&Request<'_>, &Facts<'_>) -> T,
+) -> Result<T, String> {
+    let datagram = discover(question, giaddr(book, place));
+    let network = &book.policy().networks[place.network];
+    let local = book.own_in(book.policy().subnet(place).prefix).unwrap_or(Ipv4Addr::UNSPECIFIED);
+    let arrival = Arrival {
+        interface: network.interface.as_deref().unwrap_or_default(),
+        local,
+        source: Ipv4Addr::UNSPECIFIED,
+        source_port: 68,
+        destination: Ipv4Addr::BROADCAST,
+    };
+    let packet = Packet::walk(&datagram).map_err(|why| why.label().to_owned())?;
+    let request = Request::read(packet, arrival).map_err(|why| format!("no answer: {}", why.label()))?;
+    Ok(answer(&request, &Facts { book, names: &NoNames, sightings: None }))
 }
 
 /// A relayed network is asked through its relay, or as if there were one in the subnet.

@@ -43,6 +43,8 @@ impl Leasing {
             let mut held = Held::under(core.book.policy());
             core.book.leases().for_each(|kept| held.put(&kept.lease()));
             core.book6.leases().for_each(|lease| held.put(lease));
+            core.book.reservations().iter().for_each(|reservation| held.reserve(reservation));
+            reservations.iter().for_each(|reservation| held.reserve(reservation));
             let now = self.clock.wall();
             let quarantine = core.book.policy().rules.quarantine;
             let judged = leases.iter().map(|carried| match held.take(carried, now, quarantine) {

@@ -185,7 +185,8 @@ impl Dnsmasq<'_> {
         let six = first.is_ipv6();
         let seconds = seconds.unwrap_or(if six { 86_400 } else { 3600 });
         // dnsmasq takes a client's wish from two minutes up to its own time
-        let times = Times { default: Some(seconds), min: Some(seconds.min(120)), max: Some(seconds), preferred: None };
+        let preferred = six.then_some(seconds);
+        let times = Times { default: Some(seconds), min: Some(seconds.min(120)), max: Some(seconds), preferred };
         let guard = match asked.is_empty() {
             true => Vec::new(),
             false => match self.class_of(asked, &line.place) {

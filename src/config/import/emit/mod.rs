@@ -68,7 +68,10 @@ impl Writer<'_> {
         if model.v6 {
             let _ = writeln!(self.out, "\n[dhcp6]");
             self.line("enabled", "true");
-            if model.knobs.stateless == Some(true) {
+            // a prefix without a pool gives none anyway; the mode is that of all networks
+            let six = model.networks.iter().flat_map(|n| &n.subnets).filter(|s| s.prefix.addr().is_ipv6());
+            let gives = six.into_iter().any(|s| !s.pools.is_empty() || !s.delegate.is_empty());
+            if model.knobs.stateless == Some(true) && !gives {
                 self.line("mode", quoted("stateless"));
             }
             if let Some(flag) = model.knobs.rapid_commit6 {
@@ -122,7 +125,10 @@ impl Writer<'_> {
 
     /// DHCPv6 has no bounds of what clients wish: they wish nothing.
     fn times6(&mut self, times: &Times) {
-        for (key, seconds) in [("lease_time", times.default), ("preferred_time", times.preferred)] {
+        // no longer than the lease, which another level may say
+        let most = times.default.or(self.model.global.times6.default).unwrap_or(u32::MAX);
+        let preferred = times.preferred.map(|seconds| seconds.min(most));
+        for (key, seconds) in [("lease_time", times.default), ("preferred_time", preferred)] {
             if let Some(seconds) = seconds {
                 self.line(key, time(seconds));
             }

@@ -84,6 +84,8 @@ pub struct Class {
     pub matchers: Vec<Matcher>,
     pub test: Option<Expression>,
     pub effects: Effects,
+    /// What makes a client a member, as it is written.
+    pub definition: String,
     /// `file:line`, if it comes from a configuration.
     pub place: Option<Arc<str>>,
 }

@@ -16,9 +16,10 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{Api, Page, PageQuery, Params, csv, events, leases, wants, when};
-use crate::domain::dhcp::options;
+use crate::domain::dhcp::v6::book::Usage6;
+use crate::domain::dhcp::{classes, options};
 use crate::domain::hex;
-use crate::domain::lease::ClientKey;
+use crate::domain::lease::{ClientKey, Lease};
 use crate::domain::net::Mac;
 use crate::domain::time::Wall;
 use crate::server::http::problem::Problem;
@@ -33,6 +34,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new()
         .route("/dhcp/log", get(log))
         .route("/dhcp/options", get(known_options))
+        .route("/dhcp/classes", get(classes))
         .route("/dhcp/history", get(history))
         .route("/subnets", get(subnets))
         .route("/quarantine", get(quarantine))
@@ -263,11 +265,65 @@ fn subnet(pool: &PoolUse, api: &Api) -> (String, Value) {
     (format!("{} {}", pool.network, crate::domain::hex::write(&pool.subnet.network().octets())), value)
 }
 
+/// Numbers beyond what JSON's readers hold exactly are told as text.
+fn large(number: u128) -> Value {
+    u64::try_from(number).ok().filter(|n| *n < 1 << 53).map_or_else(|| json!(number.to_string()), |n| json!(n))
+}
+
+fn subnet6(usage: &Usage6) -> (String, Value) {
+    let value = json!({
+        "network": usage.network,
+        "prefix": usage.subnet.to_string(),
+        "size": large(usage.size),
+        "free": large(usage.size.saturating_sub(usage.leased as u128)),
+        "leased": usage.leased,
+        "blocks": large(usage.blocks),
+        "delegated": usage.delegated,
+    });
+    // behind those of IPv4
+    (format!("{} z{}", usage.network, crate::domain::hex::write(&usage.subnet.network().octets())), value)
+}
+
 async fn subnets(
     State(api): State<Arc<Api>>,
     Params(query): Params<PageQuery>,
 ) -> Result<axum::Json<Page<Value>>, Problem> {
-    query.page(api.leasing.pools().iter().map(|pool| subnet(pool, &api)).collect())
+    let four = api.leasing.pools();
+    let four = four.iter().map(|pool| subnet(pool, &api));
+    query.page(four.chain(api.leasing.usage6().iter().map(subnet6)).collect())
+}
+
+/// Leases whose holders are asked for their classes, and members of one class that are named.
+const MEMBERS: usize = 10_000;
+const NAMED: usize = 100;
+
+/// Classes in the order of the configuration, those that are built in last; with the holders of IPv4 leases
+/// that are in each now.
+async fn classes(
+    State(api): State<Arc<Api>>,
+    Params(query): Params<PageQuery>,
+) -> Result<axum::Json<Page<Value>>, Problem> {
+    let policy = api.leasing.policy();
+    let members = api.leasing.memberships(MEMBERS);
+    let own = policy.classes.list().iter().map(|class| (class.name.as_str(), class.definition.as_str(), &class.place));
+    let built_in = [
+        (classes::ALL, "everybody", &None),
+        (classes::KNOWN, "those with a reservation", &None),
+        (classes::UNKNOWN, "those without a reservation", &None),
+    ];
+    let item = |(n, (name, definition, place)): (usize, (&str, &str, &Option<Arc<str>>))| {
+        let within = |(_, of): &&(Arc<Lease>, Vec<String>)| of.iter().any(|one| one == name);
+        let found: Vec<String> = members.iter().filter(within).map(|(lease, _)| lease.ip.to_string()).collect();
+        let value = json!({
+            "name": name,
+            "definition": definition,
+            "place": place.as_deref(),
+            "members": found.len(),
+            "ips": found.iter().take(NAMED).collect::<Vec<_>>(),
+        });
+        (format!("{n:05}"), value)
+    };
+    query.page(own.chain(built_in).enumerate().map(item).collect())
 }
 
 async fn quarantine(

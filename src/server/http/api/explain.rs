@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{Api, Params};
 use crate::domain::dhcp::{options, value};
 use crate::domain::hex;
+use crate::domain::lease::Lease;
 use crate::server::http::problem::Problem;
 use crate::service::leasing::explain::Question;
 
@@ -67,7 +68,16 @@ impl Asked {
 }
 
 async fn explain(State(api): State<Arc<Api>>, Params(asked): Params<Asked>) -> Result<axum::Json<Value>, Problem> {
-    let found = api.leasing.explain(asked.question()?).map_err(Problem::bad)?;
+    let question = asked.question()?;
+    let (mac, ip) = (question.mac, question.ip);
+    let found = api.leasing.explain(question).map_err(Problem::bad)?;
+    let holds =
+        |lease: &Arc<Lease>| lease.ip.is_ipv4() && ip.map_or(mac.is_some() && lease.mac == mac, |ip| lease.ip == ip);
+    let state = match (&found.reservation, api.leasing.leases().iter().any(holds)) {
+        (_, true) => "leased",
+        (Some(_), false) => "reserved",
+        (None, false) => "newcomer",
+    };
     let word = |(value, source): (String, String)| json!({ "value": value, "source": source });
     let values = found.values.into_iter().map(|explained| {
         json!({
@@ -80,6 +90,7 @@ async fn explain(State(api): State<Arc<Api>>, Params(asked): Params<Asked>) -> R
         })
     });
     Ok(axum::Json(json!({
+        "state": state,
         "network": found.network,
         "subnet": found.subnet,
         "ip": found.ip,
