@@ -110,7 +110,8 @@ impl App {
     pub async fn build(options: Options, config: Config) -> Result<App, AppError> {
         let background = CancellationToken::new();
         let links = net::links::watch(background.clone()).await.map_err(|e| AppError::Failed(e.to_string()))?;
-        let config = config.at(settings::prefixes(&config, &links.links()))?;
+        let prefixes = settings::prefixes(&config, &links.links());
+        let config = config.at(prefixes)?;
         let store::Opened { mut port, recovered, history } = store::open(&options.state, "local").await?;
         port.keep_history(config.log.lease_history);
         let committed = recovered.entries.last().map_or(Wall::LONG_AGO, |entry| entry.at);

@@ -73,7 +73,10 @@ impl Reloader {
             Err(Refused::Invalid(faults))
         };
         let read = config::load(&self.file);
-        let read = read.and_then(|config| config.at(settings::prefixes(&config, &self.links.links())));
+        let read = read.and_then(|config| {
+            let prefixes = settings::prefixes(&config, &self.links.links());
+            config.at(prefixes)
+        });
         let config = match read {
             Ok(config) => config,
             Err(problems) => {
@@ -111,7 +114,7 @@ impl Reloader {
         if prefixes == present.prefixes {
             return;
         }
-        let config = match present.at(prefixes) {
+        let config = match config::parse_at(&present.file, &present.text, prefixes) {
             Ok(config) => config,
             Err(problems) => {
                 problems.0.iter().for_each(|problem| tracing::error!("with another prefix: {problem}"));
