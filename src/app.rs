@@ -55,6 +55,7 @@ mod shells;
 /// Listening sockets of the API.
 mod sockets;
 
+pub use process::on_relevel;
 use services::{Ground, Services};
 use shells::Shells;
 

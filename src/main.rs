@@ -79,8 +79,28 @@ fn log(level: &str) -> Result<(), Failure> {
     let terminal = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
     match std::env::var_os("JOURNAL_STREAM") {
-        Some(_) => builder.without_time().init(),
-        None => builder.init(),
+        Some(_) => {
+            let builder = builder.without_time().with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.init();
+            follow_level(move |filter| handle.reload(filter).map_err(|e| e.to_string()));
+        }
+        None => {
+            let builder = builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.init();
+            follow_level(move |filter| handle.reload(filter).map_err(|e| e.to_string()));
+        }
     }
     Ok(())
+}
+
+/// A reload of the configuration sets `log.level` anew, unless the environment has the last word.
+fn follow_level(set: impl Fn(EnvFilter) -> Result<(), String> + Send + Sync + 'static) {
+    if std::env::var_os("RUST_LOG").is_none() {
+        app::on_relevel(Box::new(move |level| {
+            let filter = EnvFilter::try_new(level);
+            set(filter.map_err(|e| format!("log.level `{level}`: {e}; the log stays as it was"))?)
+        }));
+    }
 }

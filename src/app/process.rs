@@ -1,6 +1,6 @@
 //! The process and its surroundings: signals, readiness and watchdog of the service manager.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -12,6 +12,22 @@ use crate::service::health::{Health, State};
 
 /// How long parts may take to say how they are before we call ourselves ready.
 const SETTLE: Duration = Duration::from_secs(2);
+
+/// Sets another filter for what is logged; the error says what is wrong with it.
+pub type Relevel = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
+static RELEVEL: OnceLock<Relevel> = OnceLock::new();
+
+/// Whoever set the log up says how its filter is changed. Without it, as in tests and where the environment has
+/// the last word, a reload leaves the log alone.
+pub fn on_relevel(relevel: Relevel) {
+    let _ = RELEVEL.set(relevel);
+}
+
+/// Logs as `level` says from now on.
+pub(super) fn relevel(level: &str) -> Result<(), String> {
+    RELEVEL.get().map_or(Ok(()), |relevel| relevel(level))
+}
 
 /// Cancelled by SIGTERM or SIGINT.
 pub(super) fn stop_signal() -> CancellationToken {

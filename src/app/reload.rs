@@ -142,9 +142,12 @@ impl Reloader {
         let plugins = services::load_plugins(&config.provisioning.plugins, &services.health);
         services.leasing.reload(settings::policy(&config, &plugins));
         services.phones.reload(plugins);
+        services.phones.configure(provisioning(&self.first, &config));
+        services.bus.reload(settings::bus(&config), services::enrichers(&config, &services.leasing));
         services.phones.set_boot(settings::boot(&config));
         let restart = settings::needs_restart(&self.first, &config);
-        let findings = config.findings.iter().map(ToString::to_string).collect();
+        let mut findings: Vec<String> = config.findings.iter().map(ToString::to_string).collect();
+        findings.extend(process::relevel(&config.log.level).err());
         let config = Arc::new(config);
         let before = services.configured.send_replace(config.clone());
         let mut changed: Vec<Difference> =
@@ -161,6 +164,14 @@ impl Reloader {
         }
         Reloaded { changed, more, restart, findings, outside: services.leasing.outside() }
     }
+}
+
+/// What phones are told follows the file; whether they are served, and at which port, is as at the start.
+fn provisioning(first: &Config, now: &Config) -> crate::service::provisioning::Settings {
+    let mut config = now.clone();
+    config.provisioning.enabled = first.provisioning.enabled;
+    config.provisioning.http_port = first.provisioning.http_port;
+    settings::provisioning(&config)
 }
 
 /// What the configuration leaves out while all else is served (DH-309).

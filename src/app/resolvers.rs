@@ -20,8 +20,6 @@ use crate::service::health::State;
 /// What every listener is made of.
 #[derive(Clone)]
 pub(super) struct Resolvers {
-    /// As it was at the start: what `[dns]` says takes a restart.
-    pub config: Arc<Config>,
     pub services: Services,
     pub links: LinkWatch,
     /// Of all listeners together, for the metrics.
@@ -38,31 +36,39 @@ impl Resolvers {
     /// Puts the listeners of now on the board, before any has spoken: nobody may find us ready without them.
     pub fn announce(&self) {
         for address in self.addresses() {
-            self.services.health.set(&part(SocketAddr::new(address, self.config.dns.port)), State::Starting);
+            self.services.health.set(&part(SocketAddr::new(address, self.config().dns.port)), State::Starting);
         }
     }
 
-    /// The configured addresses, or the loopback and our own on the networks as they are now.
+    fn config(&self) -> Arc<Config> {
+        self.services.configured.borrow().clone()
+    }
+
+    /// None while DNS is off, else the configured addresses, or the loopback and our own on the networks as they are now.
     fn addresses(&self) -> Vec<IpAddr> {
+        let config = self.config();
+        if !config.dns.enabled {
+            return Vec::new();
+        }
         let default = || {
             let links = self.links.links();
             let mut all = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
             let has_v6 = links.iter().any(|l| l.loopback && l.ipv6().any(|ip| ip == Ipv6Addr::LOCALHOST));
             all.extend(has_v6.then_some(IpAddr::V6(Ipv6Addr::LOCALHOST)));
-            all.extend(settings::own_addresses(&self.services.configured.borrow().networks, &links));
+            all.extend(settings::own_addresses(&config.networks, &links));
             all
         };
-        self.config.dns.listen.clone().unwrap_or_else(default)
+        config.dns.listen.clone().unwrap_or_else(default)
     }
 
     /// DN-501: other names for the loopback and our networks only, unless somebody says otherwise.
     fn settings(&self, address: SocketAddr) -> Settings {
         let mut settings = Settings::new(vec![address]);
         settings.counters = self.counters.clone();
-        settings.forward = self.config.dns.forward.clone();
-        let now = self.services.configured.borrow();
+        let now = self.config();
+        settings.forward = now.dns.forward.clone();
         let networks = now.networks.iter().flat_map(|network| network.subnets.iter().map(|subnet| subnet.prefix));
-        match &self.config.dns.recursion {
+        match &now.dns.recursion {
             Some(clients) => settings.recursion = clients.clone(),
             None => settings.recursion.extend(networks.collect::<Vec<IpNet>>()),
         }
@@ -74,8 +80,16 @@ impl Resolvers {
         let mut open: HashMap<IpAddr, Listener> = HashMap::new();
         let mut changes = self.links.changes();
         let mut configured = self.services.configured.subscribe();
+        let served = |config: &Config| (config.dns.port, config.dns.forward.clone(), config.dns.recursion.clone());
+        let mut before = served(&self.config());
         loop {
             configured.mark_unchanged();
+            let now = served(&self.config());
+            if now != before {
+                // all of them begin anew, each when its sockets are closed
+                open.values().for_each(|listener| listener.stop.cancel());
+                before = now;
+            }
             let wanted = self.addresses();
             for (address, listener) in &open {
                 if !wanted.contains(address) {
@@ -112,7 +126,8 @@ impl Resolvers {
             if let Some(before) = before {
                 let _ = before.task.await;
             }
-            all.serve(SocketAddr::new(address, all.config.dns.port), ended).await;
+            let port = all.config().dns.port;
+            all.serve(SocketAddr::new(address, port), ended).await;
         });
         Listener { stop, task }
     }

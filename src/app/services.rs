@@ -125,6 +125,19 @@ fn bus(
     clock: &Arc<dyn Clock>,
     random: &Random,
 ) -> Bus {
+    let parts = bus::Parts {
+        clock: clock.clone(),
+        random: random.clone(),
+        hosts: hosts.clone(),
+        addresses: leasing.clone(),
+        enrichers: enrichers(config, leasing),
+        ballots: vec![leasing.clone(), Arc::new(naming.clone())],
+    };
+    Bus::new(settings::bus(config), parts)
+}
+
+/// The built-in modules of the bus that add to events.
+pub(super) fn enrichers(config: &Config, leasing: &Arc<Leasing>) -> Vec<Arc<dyn Enricher>> {
     let mut enrichers: Vec<Arc<dyn Enricher>> = Vec::new();
     if config.claws.enrich_address {
         enrichers.push(Arc::new(AddressModule::new(leasing.clone())));
@@ -137,15 +150,7 @@ fn bus(
         });
         enrichers.push(Arc::new(NameModule::new(rules.collect(), &config.server.domain, leasing.clone())));
     }
-    let parts = bus::Parts {
-        clock: clock.clone(),
-        random: random.clone(),
-        hosts: hosts.clone(),
-        addresses: leasing.clone(),
-        enrichers,
-        ballots: vec![leasing.clone(), Arc::new(naming.clone())],
-    };
-    Bus::new(settings::bus(config), parts)
+    enrichers
 }
 
 /// All plugins that can be read. Those that cannot are named on the board, and nobody else suffers.

@@ -97,43 +97,28 @@ pub(super) fn boot(config: &Config) -> Option<provisioning::BootSettings> {
 /// Keys whose change only a restart takes over, as they stand in the file.
 pub(super) fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let (p, q) = (&old.provisioning, &new.provisioning);
-    let (c, d) = (&old.claws, &new.claws);
+    let uids = |config: &Config| -> Vec<_> {
+        config.claws.credentials.iter().filter_map(|c| Some((c.uid?, c.name.clone()))).collect()
+    };
     let same = [
         ("server.domain", old.server.domain == new.server.domain),
         ("server.listen", old.server.listen == new.server.listen),
         ("server.socket", old.server.socket == new.server.socket),
         ("server.admin_group", old.server.admin_group == new.server.admin_group),
-        ("log.level", old.log.level == new.log.level),
         ("log.lease_history", old.log.lease_history == new.log.lease_history),
         ("dhcp4.enabled", old.dhcp4.enabled == new.dhcp4.enabled),
         ("dhcp6.enabled", old.dhcp6.enabled == new.dhcp6.enabled),
         ("dhcp6.port", (old.dhcp6.port, old.dhcp6.client_port) == (new.dhcp6.port, new.dhcp6.client_port)),
         ("dhcp4.port", (old.dhcp4.port, old.dhcp4.client_port) == (new.dhcp4.port, new.dhcp4.client_port)),
         ("dhcp4.check_source_mac", old.dhcp4.check_source_mac == new.dhcp4.check_source_mac),
-        ("dns.enabled", old.dns.enabled == new.dns.enabled),
-        ("dns.listen", (&old.dns.listen, old.dns.port) == (&new.dns.listen, new.dns.port)),
-        ("dns.forward", old.dns.forward == new.dns.forward),
-        ("dns.recursion", old.dns.recursion == new.dns.recursion),
         ("provisioning.enabled", p.enabled == q.enabled),
         // the servers are started with the first of the two that needs them
         ("netboot.dir", old.serves_files() == new.serves_files()),
         ("provisioning.listen", (&p.listen, p.http_port, p.tftp_port) == (&q.listen, q.http_port, q.tftp_port)),
-        ("provisioning.http_url", p.http_url == q.http_url),
-        ("provisioning.auto_create", p.auto_create == q.auto_create),
-        ("provisioning.create_on_lease", p.create_on_lease == q.create_on_lease),
-        ("provisioning.new_devices_per_hour", p.new_devices_per_hour == q.new_devices_per_hour),
         ("provisioning.trusted_proxies", p.trusted_proxies == q.trusted_proxies),
         ("provisioning.base", p.base == q.base),
         ("provisioning.template", p.template == q.template),
-        ("claws.enrich_address", c.enrich_address == d.enrich_address),
-        ("claws.enrich_dns", c.enrich_dns == d.enrich_dns),
-        ("claws.deadline", c.deadline == d.deadline),
-        ("claws.apply_timeout", c.apply_timeout == d.apply_timeout),
-        ("claws.heartbeat", c.heartbeat == d.heartbeat),
-        ("claws.on_conflict", c.by_priority == d.by_priority),
-        ("[[claws.zone]]", c.zones == d.zones),
-        ("[[claws.credential]]", c.credentials == d.credentials),
-        ("[[claws.module]]", c.modules == d.modules),
+        ("[[claws.credential]] uid", uids(old) == uids(new)),
     ];
     same.into_iter().filter_map(|(key, same)| (!same).then_some(key)).collect()
 }

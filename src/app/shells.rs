@@ -40,9 +40,7 @@ impl Shells<'_> {
             self.dhcp6(ledger);
         }
         let counters = Arc::<dns::Counters>::default();
-        if self.config.dns.enabled {
-            self.dns(counters.clone());
-        }
+        self.dns(counters.clone());
         if self.config.serves_files() {
             self.tftp();
             self.files();
@@ -115,12 +113,7 @@ impl Shells<'_> {
     }
 
     fn dns(&self, counters: Arc<dns::Counters>) {
-        let resolvers = Resolvers {
-            config: Arc::new(self.config.clone()),
-            services: self.services.clone(),
-            links: self.links.clone(),
-            counters,
-        };
+        let resolvers = Resolvers { services: self.services.clone(), links: self.links.clone(), counters };
         resolvers.announce();
         self.tracker.spawn(resolvers.follow(self.intake.clone()));
     }

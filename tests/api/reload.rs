@@ -114,3 +114,67 @@ async fn leases_that_nothing_covers_any_more_are_kept_and_listed_as_such() {
     assert_eq!(daemon.get("/api/v1/leases").await.json()["total"], 1);
     daemon.stop().await;
 }
+
+/// A question over UDP; true if something answers there.
+async fn answers(address: std::net::SocketAddr) -> bool {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    let question = b"\x07\x07\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x09localhost\x00\x00\x01\x00\x01";
+    let mut answer = [0; 512];
+    if socket.connect(address).await.is_err() || socket.send(question).await.is_err() {
+        return false;
+    }
+    let received = tokio::time::timeout(std::time::Duration::from_millis(500), socket.recv(&mut answer)).await;
+    matches!(received, Ok(Ok(n)) if n > 12)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_the_bus_and_dns_follow_a_reload_without_a_restart() {
+    let daemon = Daemon::start().await;
+    let good = file(&daemon);
+    let token =
+        daemon.call("POST", "/api/v1/tokens", Some(&json!({ "name": "web", "scopes": ["bus:write"] }))).await.json();
+    let bearer = format!(
+        "Authorization: Bearer {}\r\nContent-Type: application/xml\r\nPrefer: wait=10\r\n",
+        token["secret"].as_str().expect("a secret")
+    );
+    let add = |n: u32| {
+        format!(
+            "<claws:event txid='01890a5d-ac96-774b-bcce-{n:012}'><claws:source>web</claws:source>\
+             <claws:identity>web</claws:identity><host:add-host><host:hostname>pc{n}</host:hostname>\
+             <host:mac-addr name='e'>02:00:00:00:01:0{n}</host:mac-addr><dns:auto-assign-fqdn/></host:add-host></claws:event>"
+        )
+    };
+    assert_eq!(daemon.tcp("POST /claws/v1/messages", &bearer, &add(1)).await.status, 403, "not configured yet");
+
+    // a port that is free now may be taken a moment later: then the next one is tried
+    for _ in 0..10 {
+        let dns = crate::daemon::free_port();
+        let dns_section = format!("[dns]\nlisten = [\"127.0.0.1\"]\nport = {}\nttl = 77\n", dns.port());
+        let claws = "[claws]\n[[claws.credential]]\nname = \"web\"\nsubmit = [\"host:*\"]\n[[claws.zone]]\ndomain = \"guest.example\"\n";
+        write(&daemon, &good.replace("[dns]\nlisten = []\n", &format!("{dns_section}{claws}")));
+        let done = daemon.call("POST", "/api/v1/reload", None).await;
+        assert_eq!((done.status, done.json()["restart"].clone()), (200, json!([])), "{}", done.body);
+        let serving = async {
+            while !answers(dns).await {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(crate::daemon::LIMIT, serving).await.is_ok() {
+            assert_eq!(daemon.tcp("POST /claws/v1/messages", &bearer, &add(2)).await.status, 200, "it may now");
+            let host = daemon.get("/api/v1/hosts/pc2").await.json();
+            assert_eq!(host["fqdn"], "pc2.guest.example", "{host}");
+            write(&daemon, &good);
+            assert_eq!(daemon.call("POST", "/api/v1/reload", None).await.json()["restart"], json!([]));
+            assert_eq!(daemon.tcp("POST /claws/v1/messages", &bearer, &add(3)).await.status, 403, "and no more");
+            let silent = async {
+                while answers(dns).await {
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+            };
+            tokio::time::timeout(crate::daemon::LIMIT, silent).await.expect("the listener ends");
+            daemon.stop().await;
+            return;
+        }
+    }
+    panic!("no port could be had");
+}

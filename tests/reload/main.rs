@@ -119,3 +119,21 @@ fn reloads_under_load_lose_no_lease_and_invalid_ones_change_nothing() {
     assert!(book.leases.len() > 50, "what never happens is not tested: {line}");
     daemon.stop();
 }
+
+#[test]
+fn the_log_follows_its_level() {
+    assert!(nix::unistd::geteuid().is_root(), "needs root: it serves DHCP on loopback");
+    let daemon = Daemon::start();
+    let loaded = || daemon.log().contains("the configuration was loaded again");
+    assert_eq!(daemon.reload().0, 200);
+    assert!(!loaded(), "warnings only");
+    daemon.write(&valid(0, daemon.port).replace("level = \"warn\"", "level = \"info\""));
+    let (status, body) = daemon.reload();
+    assert_eq!((status, &body["restart"]), (200, &serde_json::json!([])), "{body}");
+    daemon.until("it tells more now", loaded);
+    daemon.write(&valid(0, daemon.port).replace("level = \"warn\"", "level = \"a=b=c\""));
+    let (status, body) = daemon.reload();
+    assert_eq!(status, 200, "{body}");
+    assert!(body["findings"][0].as_str().is_some_and(|text| text.contains("log.level")), "{body}");
+    daemon.stop();
+}

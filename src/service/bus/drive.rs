@@ -75,15 +75,15 @@ impl Shared {
     fn reopen(&self, record: &Record) -> Option<Open> {
         let (now, wall) = (self.now(), self.parts.clock.wall());
         let payload = decode(record.accepted.body.as_bytes()).ok()?;
-        let left = record.deadline.since(wall).min(self.settings.deadline);
+        let left = record.deadline.since(wall).min(self.settings().deadline);
         let machine = match (&record.stage, &record.result) {
             (Stage::Applying, Some((_, tx))) => {
-                Machine::Applying(Applying::start(&tx.appliers, now.plus(self.settings.apply_timeout)))
+                Machine::Applying(Applying::start(&tx.appliers, now.plus(self.settings().apply_timeout)))
             }
             _ => {
                 let mut members = self.builtin_members(&payload);
                 for name in &record.members {
-                    if let Some(module) = self.settings.module(name) {
+                    if let Some(module) = self.settings().module(name) {
                         members.push(Member { name: name.clone(), policy: module.policy, absent: true });
                     }
                 }
@@ -172,7 +172,7 @@ impl Shared {
 
     /// Calls the built-in modules, each in a task of its own, beside the external ones.
     fn ask_builtins(self: &Arc<Shared>, open: &Arc<Open>) {
-        for module in &self.parts.enrichers {
+        for module in self.enrichers.load().iter() {
             if !matches!(&*open.machine(), Machine::Collecting(c) if c.has(module.name())) {
                 continue;
             }
@@ -228,7 +228,7 @@ impl Shared {
         answers: &[Answer],
         mut outcomes: Vec<TxOutcome>,
     ) -> Result<(), Cancel> {
-        let merged = merge(&open.payload, &open.accepted.source_name, answers, self.settings.on_conflict)
+        let merged = merge(&open.payload, &open.accepted.source_name, answers, self.settings().on_conflict)
             .map_err(|conflict| cancel(conflict.reason(), conflict.to_string()))?;
         for outcome in outcomes.iter_mut().filter(|o| merged.denied.contains(&o.module)) {
             outcome.result = "denied".to_owned();
@@ -244,7 +244,7 @@ impl Shared {
         let implied = self.implied(&deed, true).map_err(|refusal| cancel(&refusal.code, refusal.message))?;
         let appliers = self.appliers(&merged);
         // a quick module acks before this task runs again: its report must find somebody who listens
-        let deadline = self.now().plus(self.settings.apply_timeout);
+        let deadline = self.now().plus(self.settings().apply_timeout);
         *open.machine() = Machine::Applying(Applying::start(&appliers, deadline));
         let ledger = self.ledger().map_err(|fault| cancel(fault.code, fault.message))?;
         let underway = self.parts.addresses.underway(&implied);
@@ -361,7 +361,7 @@ impl Shared {
     fn appliers(&self, merged: &Merged) -> Vec<String> {
         let state = self.shelf.lock();
         let applies = |name: &&String| {
-            self.settings.module(name).is_some_and(|module| module.apply)
+            self.settings().module(name).is_some_and(|module| module.apply)
                 && self.subscribed(&state, name, &merged.payload, Phase::Final)
         };
         let mut names: Vec<String> = state.sessions.keys().filter(applies).cloned().collect();
@@ -388,7 +388,7 @@ impl Shared {
 
     fn release(&self, open: &Open) {
         let holder = open.holder();
-        self.parts.enrichers.iter().for_each(|module| module.release(&holder));
+        self.enrichers.load().iter().for_each(|module| module.release(&holder));
     }
 
     fn finish(&self, open: &Open) {

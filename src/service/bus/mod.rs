@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -61,7 +62,7 @@ pub struct Parts {
     pub random: Random,
     pub hosts: Hosts,
     pub addresses: Arc<dyn Addresses>,
-    /// Built-in modules whose enrichment is on.
+    /// Built-in modules whose enrichment is on; see [`Bus::reload`].
     pub enrichers: Vec<Arc<dyn Enricher>>,
     /// Votes beside that of the hosts.
     pub ballots: Vec<Arc<dyn Ballot>>,
@@ -72,7 +73,9 @@ pub struct Parts {
 pub struct Bus(Arc<Shared>);
 
 struct Shared {
-    settings: Settings,
+    settings: ArcSwap<Settings>,
+    /// Built-in modules whose enrichment is on.
+    enrichers: ArcSwap<Vec<Arc<dyn Enricher>>>,
     parts: Parts,
     shelf: Arc<Shelf>,
     ledger: OnceLock<Ledger>,
@@ -110,7 +113,8 @@ impl Bus {
     /// A bus without a ledger yet.
     pub fn new(settings: Settings, parts: Parts) -> Bus {
         Bus(Arc::new(Shared {
-            settings,
+            settings: ArcSwap::from_pointee(settings),
+            enrichers: ArcSwap::from_pointee(parts.enrichers.clone()),
             parts,
             shelf: Arc::default(),
             ledger: OnceLock::new(),
@@ -121,6 +125,20 @@ impl Bus {
             stop: CancellationToken::new(),
             counters: Counters::default(),
         }))
+    }
+
+    /// Takes other settings and built-in modules. Transactions that are open go on with the members that they
+    /// asked; streams of credentials whose rights are others now end, and their clients come back.
+    pub fn reload(&self, settings: Settings, enrichers: Vec<Arc<dyn Enricher>>) {
+        let old = self.0.settings.swap(Arc::new(settings));
+        self.0.enrichers.store(Arc::new(enrichers));
+        let new = self.0.settings();
+        let state = self.0.shelf.lock();
+        for listener in state.streams.values() {
+            if old.principal(&listener.name, false) != new.principal(&listener.name, false) {
+                listener.end.end("reconfigured");
+            }
+        }
     }
 
     /// Its read side, for the ledger: last of all views, so that whoever sees a final event finds what it
@@ -152,7 +170,7 @@ impl Bus {
 
     /// What somebody may do here, by credential.
     pub fn principal(&self, name: &str, administrator: bool) -> Principal {
-        self.0.settings.principal(name, administrator)
+        self.0.settings().principal(name, administrator)
     }
 
     /// The state of a transaction: of one's own, or of any for those who may watch (`source` tells which
@@ -226,6 +244,10 @@ impl Bus {
 impl Shared {
     fn now(&self) -> Mono {
         self.parts.clock.mono()
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
     }
 
     fn ledger(&self) -> Result<&Ledger, Fault> {

@@ -102,7 +102,7 @@ impl Shared {
         let mut stream = self.clone().register(attach, after, high)?;
         let session = self.shelf.lock().sessions.get(&stream.principal.name).map(|session| session.id.clone());
         let session = session.filter(|_| stream.module).unwrap_or_else(|| self.token());
-        let pulse = u64::try_from(self.settings.heartbeat.as_millis()).unwrap_or(u64::MAX);
+        let pulse = u64::try_from(self.settings().heartbeat.as_millis()).unwrap_or(u64::MAX);
         let line = welcome(&session, ledger.epoch(), after, low, high, pulse).write();
         stream.out.push_back(Item { id: None, line: line.into() });
         stream.catch_up();
@@ -188,8 +188,8 @@ impl Shared {
 
     /// Ends sessions that missed their heartbeats.
     pub(super) async fn watch_sessions(self: Arc<Shared>) {
-        let pulse = self.settings.heartbeat.max(Duration::from_millis(10));
         loop {
+            let pulse = self.settings().heartbeat.max(Duration::from_millis(10));
             tokio::select! {
                 biased;
                 () = tokio::time::sleep(pulse) => {}

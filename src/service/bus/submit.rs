@@ -119,7 +119,7 @@ impl Shared {
 
     fn opened(&self, state: &State, key: &TxKey, digest: &str, message: Submission) -> Open {
         let asked = message.deadline_ms.map_or(Duration::MAX, |ms| Duration::from_millis(u64::from(ms)));
-        let left = self.settings.deadline.min(DEADLINE_CAP).min(asked);
+        let left = self.settings().deadline.min(DEADLINE_CAP).min(asked);
         let now = self.now();
         let members = self.members(state, &message.payload);
         let collecting = Collecting::start(members, now.plus(left), None, now);
@@ -148,8 +148,8 @@ impl Shared {
     /// there is to be no decision.
     pub(super) fn members(&self, state: &State, payload: &Element) -> Vec<Member> {
         let mut out = self.builtin_members(payload);
-        for name in self.settings.module_names() {
-            let Some(module) = self.settings.module(&name) else { continue };
+        for name in self.settings().module_names() {
+            let Some(module) = self.settings().module(&name) else { continue };
             let absent = !state.sessions.contains_key(&name);
             let needed = module.policy.role == Role::Required || module.policy.on_down.is_some();
             let wants = self.subscribed(state, &name, payload, Phase::Provisional);
@@ -161,14 +161,15 @@ impl Shared {
     }
 
     pub(super) fn builtin_members(&self, payload: &Element) -> Vec<Member> {
-        let wanting = self.parts.enrichers.iter().filter(|module| module.wants(payload));
+        let enrichers = self.enrichers.load();
+        let wanting = enrichers.iter().filter(|module| module.wants(payload));
         let policy = Policy { role: Role::Required, timeout: BUILTIN_TIMEOUT, veto: true, ..Policy::default() };
         wanting.map(|module| Member { name: module.name().to_owned(), policy: policy.clone(), absent: false }).collect()
     }
 
     /// True if a module's rights and subscriptions cover such an event.
     pub(super) fn subscribed(&self, state: &State, module: &str, payload: &Element, phase: Phase) -> bool {
-        let principal = self.settings.principal(module, false);
+        let principal = self.settings().principal(module, false);
         if !principal.module.is_some_and(|rights| rights.subscribe.allows(&payload.ns)) {
             return false;
         }

@@ -26,7 +26,9 @@ impl Provisioning {
         };
         let now = self.clock.mono();
         let source = case.request.peer;
-        if let Err(denial) = gate(&route, device.map(|d| (d, case.strength())), source, &self.settings.claims_allow) {
+        if let Err(denial) =
+            gate(&route, device.map(|d| (d, case.strength())), source, &self.settings.load().claims_allow)
+        {
             if denial == Denial::Foreign {
                 self.remembered.foreign(source, now);
             }
@@ -78,7 +80,7 @@ impl Provisioning {
         let settings: Values = self.devices.opened(&config).map_err(|e| e.to_string())?;
         let base = match settings.get("http_base_url") {
             Some(Value::Text(url)) => Some(url.clone()),
-            _ => self.settings.http_url.clone(),
+            _ => self.settings.load().http_url.clone(),
         };
         let http_url = base.unwrap_or_else(|| self.http_url(case.request.local));
         let tftp_ip = case.request.local.to_string();
@@ -87,6 +89,6 @@ impl Provisioning {
     }
 
     fn http_url(&self, local: IpAddr) -> String {
-        format!("http://{}", SocketAddr::new(local, self.settings.http_port))
+        format!("http://{}", SocketAddr::new(local, self.settings.load().http_port))
     }
 }

@@ -59,12 +59,12 @@ impl Provisioning {
     /// Networks on which leases make no devices for now, because they made too many in this hour.
     pub fn too_many_new(&self) -> Vec<String> {
         let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.full(self.settings.new_devices_per_hour, self.clock.mono())
+        made.full(self.settings.load().new_devices_per_hour, self.clock.mono())
     }
 
     /// Follows the ledger until `stop`. Call it once, after `Ledger::start`.
     pub async fn follow(self: Arc<Self>, ledger: Ledger, stop: CancellationToken) {
-        let off = !self.settings.create_on_lease || self.settings.auto_create == AutoCreate::Off;
+        let off = !self.settings.load().create_on_lease || self.settings.load().auto_create == AutoCreate::Off;
         if off || self.following.set(()).is_err() {
             return;
         }
@@ -105,7 +105,7 @@ impl Provisioning {
         }
         if known.is_none() {
             let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-            if !made.one_more(&lease.network, self.settings.new_devices_per_hour, self.clock.mono()) {
+            if !made.one_more(&lease.network, self.settings.load().new_devices_per_hour, self.clock.mono()) {
                 return self.counters.too_many_on_lease();
             }
         }

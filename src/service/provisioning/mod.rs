@@ -110,7 +110,7 @@ impl Pack {
 
 /// The service. One per daemon, shared.
 pub struct Provisioning {
-    settings: Settings,
+    settings: ArcSwap<Settings>,
     pack: ArcSwap<Pack>,
     boot: ArcSwapOption<BootFolder>,
     boot_counters: BootCounters,
@@ -159,7 +159,7 @@ impl Provisioning {
         random: Random,
     ) -> Arc<Provisioning> {
         Arc::new(Provisioning {
-            settings,
+            settings: ArcSwap::from_pointee(settings),
             pack: ArcSwap::from_pointee(Pack::new(plugins)),
             boot: ArcSwapOption::empty(),
             boot_counters: BootCounters::default(),
@@ -173,6 +173,11 @@ impl Provisioning {
             following: OnceLock::new(),
             made: Mutex::default(),
         })
+    }
+
+    /// Takes other settings; requests under way finish with the old ones.
+    pub fn configure(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
     }
 
     /// Takes other plugins into use; requests under way finish with the old ones. Lint them first.
@@ -225,7 +230,7 @@ impl Provisioning {
         if let Some(reply) = self.boot_file(&request) {
             return reply;
         }
-        if !self.settings.phones {
+        if !self.settings.load().phones {
             return FileReply::NotFound;
         }
         let name = match request.protocol {
@@ -280,7 +285,7 @@ impl Provisioning {
         let asker = Asker { bound: case.bound(), found: &case.found, own_file };
         let facts = update::facts(&case.found, asker.vendor_known());
         for _ in 0..ATTEMPTS {
-            let (seen, mut next, by) = match retrieve(asker, &*self.devices, self.settings.auto_create) {
+            let (seen, mut next, by) = match retrieve(asker, &*self.devices, self.settings.load().auto_create) {
                 Retrieval::Nobody(why) => return Ok((None, Attribution::Nobody(why.into()))),
                 Retrieval::Pending { mac, sn } => {
                     self.claim(case, mac, sn);
