@@ -27,6 +27,8 @@ bench:
 	cargo build --release --locked
 	cargo bench --locked --bench side_by_side
 	cargo bench --locked --bench dhcp_families
+	cargo bench --locked --bench dhcp_costs
+	cargo bench --locked --bench ledger_costs
 
 demo:
 	packaging/setup.sh demo

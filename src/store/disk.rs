@@ -225,7 +225,7 @@ impl Disk {
         let grown = match self.copied {
             // it is begun anew once all of it is copied and nobody reads it
             Some(copied) => pages.checked_sub(copied).unwrap_or(pages) * PAGE,
-            None => self.checkpoints.idle,
+            None => (pages * PAGE).max(self.checkpoints.idle),
         };
         if grown < limit {
             return Ok(false);

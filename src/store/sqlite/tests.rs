@@ -293,6 +293,22 @@ async fn an_append_folds_as_much_as_it_brings_once_the_tail_is_long() {
     port.close().await.expect("closed");
 }
 
+/// Under load that never lets up, from the start, the write-ahead log is copied and begun anew.
+#[tokio::test]
+async fn the_write_ahead_log_stays_short_although_nobody_ever_has_time() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let Opened { mut port, .. } = fresh(dir.path()).await;
+    port.checkpoint_at(Checkpoints { idle: 16 << 10, load: 256 << 10 });
+    for first in (0..200).map(|n| n * 50) {
+        let changes: Vec<Change> =
+            (first..first + 50).map(|n| Change::HostRemoved { id: format!("{n:0200}") }).collect();
+        port.append(batch_of(first + 1, &changes)).await.expect("appended");
+    }
+    let length = dir.path().join("lanlord.db-wal").metadata().expect("there").len();
+    assert!(length < 1 << 20, "{length} octets");
+    port.close().await.expect("closed");
+}
+
 /// RL-104.
 #[tokio::test]
 async fn a_busy_database_is_a_refusal_and_a_broken_one_is_fatal() {
