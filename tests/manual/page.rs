@@ -48,8 +48,10 @@ fn plain(text: &str) -> String {
     if out.starts_with('.') { format!("\\&{out}") } else { out }
 }
 
-/// Running text: what stands between backticks is bold.
+/// Running text: what stands between backticks is bold, and a link is its text with its target behind.
 fn running(text: &str) -> String {
+    let text = text.replace("](", " (");
+    let text = if text.contains(" (") { text.replacen('[', "", usize::from(text.contains(".md)"))) } else { text };
     let mut out = String::new();
     for (n, part) in text.split('`').enumerate() {
         let part = plain(part);
