@@ -302,8 +302,10 @@ impl Parser<'_> {
             Test::Member(text, self.tokens[start].0)
         } else {
             self.expect(',')?;
-            let whole =
-                regex::bytes::RegexBuilder::new(&format!("^(?s-u:(?:{text}))$")).size_limit(MAX_PATTERN).build();
+            let build =
+                |text: &str| regex::bytes::RegexBuilder::new(text).unicode(false).size_limit(MAX_PATTERN).build();
+            // by itself first: `a))|((b` would be right between our own parentheses, and match half of a value
+            let whole = build(&text).and_then(|_| build(&format!("^(?s:(?:{text}))$")));
             let regex = whole.map_err(|error| {
                 let why = error.to_string();
                 let why = why.lines().last().unwrap_or_default();

@@ -124,6 +124,7 @@ fn wrong_expressions_are_refused_where_they_are_wrong() {
         ("mac == 0xzz", 7, "not hexadecimal"),
         ("member(mac)", 7, "text in quotes"),
         ("match('(', mac)", 6, "pattern"),
+        ("match('a))|((b', mac)", 6, "pattern"),
         ("nobody == 'x'", 0, "`nobody` is not known"),
         ("nofun('x') == 'x'", 0, "no function `nofun`"),
         ("'x", 0, "closing quote"),
