@@ -97,7 +97,8 @@ fn gets_an_address(kind: Kind, releases: bool) {
     assert_eq!(leases(&daemon, false).len(), 1, "the same address");
     let log = daemon.list(&format!("/api/v1/dhcp/log?client={ip}&limit=1000"));
     let says = |what: &str| log.iter().any(|step| text(step, "text").contains(what));
-    assert!(says("leased, and written down") && says("extended at the client's renewal"), "{log:?}");
+    // a client may sleep through T1, and is at T2 then: renewal or rebinding
+    assert!(says("leased, and written down") && says("extended at the client's re"), "{log:?}");
     if releases {
         client.release();
         daemon.until("the release", |d| leases(d, false).is_empty());
