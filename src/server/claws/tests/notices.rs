@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::bench::{ADDRESS_MODULE, Bench, DNS_MODULE, Frame, GUARD, add_host, settings, start, txid_of};
 use super::dhcp::{ACK, DISCOVER, Message, OFFER, RELEASE, REQUEST};
+use crate::clock::{Clock as _, System};
 use crate::domain::change::Change;
 use crate::domain::claws::access::Namespaces;
 use crate::domain::claws::{DHCP, HOST, LAN};
@@ -55,6 +56,11 @@ pub async fn bind(bench: &Bench, n: u8) -> Message {
 }
 
 async fn renew(bench: &Bench, n: u8, ip: Ipv4Addr) {
+    // in the millisecond of its grant a lease is not extended: nothing would be written, and nothing told
+    let granted = System.wall();
+    while System.wall() == granted {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
     let mut renewal = Message::new(REQUEST, 1_000 + u32::from(n), mac(n));
     renewal.ciaddr = ip;
     assert_eq!(ask(bench, &renewal, "eth0", true).await.map(|m| m.kind()), Some(ACK));
