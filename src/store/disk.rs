@@ -148,12 +148,20 @@ impl Disk {
         let row = entries::row(&batch.texts);
         let crc = crc(row.as_bytes());
         let n = batch.entries.len();
-        let along = if self.tail.entries() > self.at_ease { n + n.div_ceil(4) } else { 0 };
+        let along = if self.tail.entries() > self.at_ease { (n + n.div_ceil(4)).min(4 * FOLD_ENTRIES) } else { 0 };
         if along == 0 || !self.together(along, |disk| disk.insert(&batch, &row, crc))? {
             self.insert(&batch, &row, crc).map_err(port_error)?;
         }
         self.tail.push(batch, 0);
-        self.checkpoint(self.checkpoints.load).map(drop)
+        // The batch is durable in the write-ahead log: a disk that has no room to copy the log now must not
+        // make it look lost. The copy is tried again with the next batch.
+        match self.checkpoint(self.checkpoints.load) {
+            Err(PortError::Refused(why)) => {
+                tracing::warn!(%why, "the write-ahead log could not be copied; trying again later");
+                Ok(())
+            }
+            other => other.map(drop),
+        }
     }
 
     /// A statement outside a transaction takes the write lock from the start, as BEGIN IMMEDIATE does, and
@@ -230,8 +238,8 @@ impl Disk {
         if grown < limit {
             return Ok(false);
         }
-        self.copied = Some(pages);
         self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(port_error)?;
+        self.copied = Some(pages);
         Ok(true)
     }
 

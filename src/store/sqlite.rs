@@ -144,8 +144,11 @@ pub(super) fn port_error(error: rusqlite::Error) -> PortError {
             crate::metrics::count("lanlord_db_busy_total", &[]);
             PortError::Refused(error.to_string())
         }
-        // NOMEM, READONLY, INTERRUPT, FULL and their extensions; IOERR_WRITE
-        Some(code) if matches!(code & 0xff, 7 | 8 | 9 | 13) || code == 778 => PortError::Refused(error.to_string()),
+        // NOMEM, READONLY, INTERRUPT, FULL, CANTOPEN and their extensions; IOERR_WRITE; IOERR_SHMSIZE (no room
+        // for the index of the write-ahead log)
+        Some(code) if matches!(code & 0xff, 7 | 8 | 9 | 13 | 14) || matches!(code, 778 | 4874) => {
+            PortError::Refused(error.to_string())
+        }
         // IOERR_FSYNC, IOERR_DIR_FSYNC, CORRUPT, NOTADB; and whatever was not foreseen
         _ => PortError::Fatal(error.to_string()),
     }
