@@ -53,6 +53,8 @@ async fn listen(
                 }
                 tokio::spawn(answer(life.clone(), name, message, calm));
             }
+            // a notice, CL-506: there is no transaction behind it, and nothing to acknowledge
+            Some("final") if message.children().all(|child| child.ns != HOST) => {}
             Some("final") => {
                 seen(life, &message, &[Stage::Final, Stage::Ended]);
                 if calm || life.chance(85) {

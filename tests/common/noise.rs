@@ -21,11 +21,11 @@ impl Noise {
     }
 }
 
-/// The octets of every file of a folder of the project, by name; there must be some.
+/// The octets of every file of a folder of the project, by name, without those of its folders; there must be some.
 pub fn files(folder: &str) -> Vec<Vec<u8>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let entries = std::fs::read_dir(&path).unwrap_or_else(|e| panic!("{folder}: {e}"));
-    let mut files: Vec<_> = entries.map(|f| f.expect("an entry").path()).collect();
+    let mut files: Vec<_> = entries.map(|f| f.expect("an entry").path()).filter(|path| path.is_file()).collect();
     files.sort();
     assert!(!files.is_empty(), "{folder} is empty");
     files.iter().map(|file| std::fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()))).collect()
