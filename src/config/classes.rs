@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::networks::{Effects, effects};
 use super::policy::{Reader, seconds};
 use super::raw::{At, Document, Section};
+use super::services::menu_text;
 use crate::domain::dhcp::classes::{self, Class, Classes, Expression, Field, MAX_CLASSES, Matcher, Pattern};
 use crate::domain::dhcp::definitions::{Definition, Definitions};
 use crate::domain::dhcp::options::{self, Form, Type};
@@ -184,20 +185,11 @@ pub(super) fn boot(top: &Section<'_>, reader: &Reader<'_, '_>) -> Vec<BootRule> 
                 classes: reader.guard(&section.texts("class").unwrap_or_default()),
                 boot,
                 settings: given.settings,
-                menu: menu_entry(section),
+                menu: menu_text(section, "menu", "1 to 60"),
                 place: Some(Arc::from(section.doc.place(&section.span))),
             }
         })
         .collect()
-}
-
-/// An entry of a menu: a line of a text screen.
-fn menu_entry(section: &Section<'_>) -> Option<String> {
-    let text = section.text("menu")?;
-    if text.value.is_empty() || text.value.len() > 60 || !text.value.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
-        section.doc.complain(&text.span, "`menu` must be 1 to 60 printable ASCII characters", None);
-    }
-    Some(text.value)
 }
 
 /// `[[option]]`.

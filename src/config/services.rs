@@ -375,6 +375,16 @@ pub(super) fn is_too_wide(folder: &Path) -> bool {
     wide.iter().any(|wide| folder.components().eq(Path::new(wide).components()))
 }
 
+/// A line of a firmware's text screen, of so many characters: `up to 60` or `1 to 60`.
+pub(super) fn menu_text(s: &Section<'_>, key: &str, length: &str) -> Option<String> {
+    let At { value, span } = s.text(key)?;
+    let short = value.is_empty() && length.starts_with('1');
+    if short || value.len() > 60 || !value.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
+        s.doc.complain(&span, format!("`{key}` must be {length} printable ASCII characters"), None);
+    }
+    Some(value)
+}
+
 /// `[netboot]`.
 pub(super) fn netboot(section: Option<Section<'_>>) -> Netboot {
     let Some(s) = section else { return Netboot::default() };
@@ -388,12 +398,7 @@ pub(super) fn netboot(section: Option<Section<'_>>) -> Netboot {
         );
     }
     let d = Menu::default();
-    let prompt = s.text("menu_prompt").map(|text| {
-        if text.value.len() > 60 || !text.value.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
-            s.doc.complain(&text.span, "`menu_prompt` must be up to 60 printable ASCII characters", None);
-        }
-        text.value
-    });
+    let prompt = menu_text(&s, "menu_prompt", "up to 60");
     let timeout = s.number("menu_timeout", 0..=255).and_then(|n| u8::try_from(n).ok());
     Netboot { dir, menu: Menu { prompt: prompt.unwrap_or(d.prompt), timeout: timeout.unwrap_or(d.timeout) } }
 }

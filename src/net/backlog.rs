@@ -8,8 +8,10 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::Udp;
+use tokio_util::sync::CancellationToken;
+
 use super::batch::{BATCH, Datagram, Inbox};
+use super::{NetError, Udp};
 
 /// Datagrams that wait, and their octets (reliability reference, section 4).
 const WAITING: usize = 4_096;
@@ -17,9 +19,27 @@ const OCTETS: usize = 4 << 20;
 /// Batches that are taken from the kernel before the next one is looked at.
 const READS: usize = 8;
 
+/// Passes on what comes to the socket of an interface, in order, until `cancel` or until the socket fails; `true`
+/// with a datagram: the queue is more than half full. No datagram is longer than `longest` octets. `lost` hears how
+/// many were dropped.
+pub async fn serve(
+    socket: &Udp,
+    interface: &str,
+    longest: usize,
+    cancel: &CancellationToken,
+    pass: impl FnMut(&Datagram<'_>, bool),
+    lost: impl FnMut(usize),
+) -> Result<(), NetError> {
+    let mut inbox = Inbox::new(BATCH, longest);
+    match cancel.run_until_cancelled(Backlog::default().serve(socket, &mut inbox, pass, lost)).await {
+        Some(error) => Err(NetError::receiving(interface)(error)),
+        None => Ok(()),
+    }
+}
+
 /// The queue of one socket.
 #[derive(Default)]
-pub struct Backlog {
+struct Backlog {
     waiting: VecDeque<Waiting>,
     octets: usize,
 }
@@ -33,9 +53,8 @@ struct Waiting {
 type About = Datagram<'static>;
 
 impl Backlog {
-    /// Passes on what comes, in order, until the socket fails; `true` with a datagram: the queue is more than
-    /// half full. `lost` hears how many were dropped. May be dropped at any await.
-    pub async fn serve(
+    /// As [`serve`], until the socket fails. May be dropped at any await.
+    async fn serve(
         &mut self,
         socket: &Udp,
         inbox: &mut Inbox,

@@ -27,7 +27,7 @@ const RETRY: Duration = Duration::from_secs(1);
 const TABLES: Duration = Duration::from_secs(5);
 
 /// One interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Link {
     pub index: u32,
     pub name: String,
@@ -232,13 +232,9 @@ fn link(message: LinkMessage) -> Option<Link> {
     let flags = message.header.flags;
     let mut out = Link {
         index: message.header.index,
-        name: String::new(),
         up: flags.contains(LinkFlags::Up) && flags.contains(LinkFlags::LowerUp),
         loopback: flags.contains(LinkFlags::Loopback),
-        mac: None,
-        mtu: 0,
-        addresses: Vec::new(),
-        deprecated: Vec::new(),
+        ..Link::default()
     };
     for attribute in message.attributes {
         match attribute {

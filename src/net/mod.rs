@@ -59,7 +59,6 @@ pub mod source;
 pub mod udp;
 
 pub use arp::Arp;
-pub use backlog::Backlog;
 pub use batch::{BATCH, Datagram, Inbox, Outbox, Sent};
 pub use frames::Frames;
 pub use icmp::Echo;

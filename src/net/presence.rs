@@ -139,11 +139,9 @@ mod tests {
             index: 7,
             name: name.to_owned(),
             up: true,
-            loopback: false,
-            mac: None,
             mtu: 1500,
             addresses: vec!["fe80::1/64".parse().unwrap()],
-            deprecated: Vec::new(),
+            ..Link::default()
         }
     }
 

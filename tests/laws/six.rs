@@ -191,8 +191,7 @@ impl World {
             return;
         }
         let Outcome6::Send(reply, _) = &decision.outcome else { return };
-        let ias = reply.items.iter().filter_map(|item| if let Item::Ia(ia) = item { Some(ia) } else { None });
-        for (ia, leased) in ias.flat_map(|ia| ia.leased.iter().map(move |leased| (ia, leased))) {
+        for (ia, leased) in reply.ias().flat_map(|ia| ia.leased.iter().map(move |leased| (ia, leased))) {
             if reply.kind == Kind::Reply && leased.valid > 0 {
                 assert!(leased.preferred <= leased.valid && ia.t1 <= ia.t2, "{ia:?}");
                 let length = (ia.code == code::IA_PD).then_some(leased.length);

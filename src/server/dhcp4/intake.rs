@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Dhcp4;
 use crate::domain::dhcp::v4::Arrival;
 use crate::domain::dhcp::wire::MAX_DATAGRAM;
-use crate::net::{BATCH, Backlog, Datagram, Inbox, Link, NetError, Place, Presence, Udp, source};
+use crate::net::{Datagram, Link, NetError, Place, Presence, Udp, backlog, source};
 
 pub(super) struct Intake<'a> {
     pub shell: &'a Dhcp4,
@@ -45,14 +45,9 @@ impl Intake<'_> {
             socket.check_source(&on_link)?;
         }
         self.note(Presence::Serving);
-        let mut inbox = Inbox::new(BATCH, MAX_DATAGRAM + 1);
-        let mut backlog = Backlog::default();
         let pass = |datagram: &Datagram<'_>, pressed| self.pass(datagram, pressed);
-        let serving = backlog.serve(&socket, &mut inbox, pass, |count| self.shell.leasing.lost(count));
-        match cancel.run_until_cancelled(serving).await {
-            Some(error) => Err(NetError::receiving(self.interface)(error)),
-            None => Ok(()),
-        }
+        let lost = |count| self.shell.leasing.lost(count);
+        backlog::serve(&socket, self.interface, MAX_DATAGRAM + 1, cancel, pass, lost).await
     }
 
     fn note(&self, presence: Presence) {

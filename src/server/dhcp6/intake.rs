@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::Dhcp6;
 use crate::domain::dhcp::v6::Arrival6;
 use crate::domain::dhcp::v6::wire::MAX_DATAGRAM;
-use crate::net::{BATCH, Backlog, Datagram, Inbox, Link, NetError, Place, Presence, Udp};
+use crate::net::{Datagram, Link, NetError, Place, Presence, Udp, backlog};
 
 pub(super) struct Intake<'a> {
     pub shell: &'a Dhcp6,
@@ -25,14 +25,9 @@ impl Intake<'_> {
     async fn serve(&self, index: u32, cancel: &CancellationToken) -> Result<(), NetError> {
         let socket = Udp::dhcp6(self.interface, index, self.shell.port)?;
         (self.shell.state)(self.interface, Some(Presence::Serving));
-        let mut inbox = Inbox::new(BATCH, MAX_DATAGRAM + 1);
-        let mut backlog = Backlog::default();
         let pass = |datagram: &Datagram<'_>, _| self.pass(index, datagram);
-        let serving = backlog.serve(&socket, &mut inbox, pass, |count| self.shell.leasing.lost(count));
-        match cancel.run_until_cancelled(serving).await {
-            Some(error) => Err(NetError::receiving(self.interface)(error)),
-            None => Ok(()),
-        }
+        let lost = |count| self.shell.leasing.lost(count);
+        backlog::serve(&socket, self.interface, MAX_DATAGRAM + 1, cancel, pass, lost).await
     }
 
     fn pass(&self, index: u32, datagram: &Datagram<'_>) {

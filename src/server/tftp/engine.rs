@@ -36,7 +36,7 @@ use tokio::time::Instant;
 
 use super::Settings;
 use super::transfers::{Slot, Transfers};
-use crate::service::provisioning::{BootFile, FileReply, FileRequest, Protocol, Provisioning};
+use crate::service::provisioning::{BootFile, FileReply, FileRequest, Pieces, Protocol, Provisioning};
 
 /// Sendings of a block after the first (PR-48).
 const RETRIES: u32 = 5;
@@ -104,16 +104,12 @@ impl Handler for Door {
         // Usually the answer is there at once, and its size can be told. No await: the engine holds a lock.
         let state = match asking.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => State::Asking(asking),
-            Poll::Ready(FileReply::File(file)) => State::Sending { bytes: file.bytes, at: 0 },
-            Poll::Ready(FileReply::Boot(file)) => State::Reading(Box::new(Reading::new(file))),
-            Poll::Ready(FileReply::NotFound) => return Err(Refusal::FileNotFound),
-            Poll::Ready(FileReply::Failed | FileReply::Busy) => return Err(Refusal::UnknownError),
+            Poll::Ready(reply) => State::of(reply).map_err(|kind| match kind {
+                io::ErrorKind::NotFound => Refusal::FileNotFound,
+                _ => Refusal::UnknownError,
+            })?,
         };
-        let size = match &state {
-            State::Asking(_) => None,
-            State::Sending { bytes, .. } => Some(bytes.len() as u64),
-            State::Reading(reading) => Some(reading.file.size),
-        };
+        let size = state.size();
         Ok((Lazy { state, began, _slot: slot }, size))
     }
 
@@ -129,30 +125,42 @@ enum State {
     Reading(Box<Reading>),
 }
 
+impl State {
+    /// What comes of an answer. `NotFound`: ERROR 1, as the engine makes it of that; else ERROR 0.
+    fn of(reply: FileReply) -> Result<State, io::ErrorKind> {
+        match reply {
+            FileReply::File(file) => Ok(State::Sending { bytes: file.bytes, at: 0 }),
+            FileReply::Boot(file) => Ok(State::Reading(Box::new(Reading::new(file)))),
+            FileReply::NotFound => Err(io::ErrorKind::NotFound),
+            FileReply::Failed | FileReply::Busy => Err(io::ErrorKind::Other),
+        }
+    }
+
+    /// Bytes of the file, once it is there.
+    fn size(&self) -> Option<u64> {
+        match self {
+            State::Asking(_) => None,
+            State::Sending { bytes, .. } => Some(bytes.len() as u64),
+            State::Reading(reading) => Some(reading.pieces.size()),
+        }
+    }
+}
+
 /// A boot file, a piece of which is in memory.
 struct Reading {
-    file: BootFile,
-    /// Where the next piece begins.
-    at: u64,
+    pieces: Pieces,
     piece: Bytes,
-    next: Option<Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>>,
 }
 
 impl Reading {
     fn new(file: BootFile) -> Reading {
-        Reading { file, at: 0, piece: Bytes::new(), next: None }
+        let whole = 0..file.size;
+        Reading { pieces: file.pieces(whole), piece: Bytes::new() }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        if self.piece.is_empty() && self.at < self.file.size {
-            let (file, at) = (&self.file, self.at);
-            let next = self.next.get_or_insert_with(|| {
-                let file = file.clone();
-                Box::pin(async move { file.read(at, file.size).await })
-            });
-            self.piece = ready!(next.as_mut().poll(cx))?;
-            self.at += self.piece.len() as u64;
-            self.next = None;
+        if self.piece.is_empty() {
+            self.piece = ready!(self.pieces.poll(cx)).transpose()?.unwrap_or_default();
         }
         let piece = self.piece.split_to(self.piece.len().min(buf.len()));
         buf[..piece.len()].copy_from_slice(&piece);
@@ -171,20 +179,10 @@ impl AsyncRead for Lazy {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         if let State::Asking(asking) = &mut self.state {
             let Poll::Ready(reply) = asking.as_mut().poll(cx) else { return Poll::Pending };
-            match reply {
-                FileReply::File(file) => self.state = State::Sending { bytes: file.bytes, at: 0 },
-                FileReply::Boot(file) => self.state = State::Reading(Box::new(Reading::new(file))),
-                // The engine makes ERROR 1 of it, the same as above.
-                FileReply::NotFound => return Poll::Ready(Err(io::ErrorKind::NotFound.into())),
-                FileReply::Failed | FileReply::Busy => return Poll::Ready(Err(io::ErrorKind::Other.into())),
-            }
+            self.state = State::of(reply)?;
         }
         let began = self.began;
-        let size = match &self.state {
-            State::Asking(_) => return Poll::Pending,
-            State::Sending { bytes, .. } => bytes.len() as u64,
-            State::Reading(reading) => reading.file.size,
-        };
+        let Some(size) = self.state.size() else { return Poll::Pending };
         if began.elapsed() > TRANSFER + Duration::from_secs(size / SLOWEST) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }

@@ -20,16 +20,7 @@ fn lo(n: u8) -> IpAddr {
 
 fn links(own: &[u8]) -> LinkWatch {
     let addresses = own.iter().map(|n| ipnet::IpNet::new(lo(*n), 8).unwrap()).collect();
-    let link = Link {
-        index: 1,
-        name: LINK.to_owned(),
-        up: true,
-        loopback: false,
-        mac: None,
-        mtu: 1500,
-        addresses,
-        deprecated: Vec::new(),
-    };
+    let link = Link { index: 1, name: LINK.to_owned(), up: true, mtu: 1500, addresses, ..Link::default() };
     LinkWatch::fixed(Links::new([link]))
 }
 

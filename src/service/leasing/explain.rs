@@ -78,6 +78,16 @@ impl Leasing {
         })
     }
 
+    /// True if an IPv4 lease is of that address or, without one, of that hardware address.
+    pub fn is_leased(&self, mac: Option<Mac>, ip: Option<Ipv4Addr>) -> bool {
+        let core = self.core();
+        match (ip, mac) {
+            (Some(ip), _) => core.book.leased().any(|(_, leased)| leased == ip),
+            (None, Some(mac)) => core.book.leases().any(|kept| kept.mac() == Some(mac)),
+            (None, None) => false,
+        }
+    }
+
     /// The classes of each holder of an IPv4 lease, those that are built in too; of the first `most` leases.
     pub fn memberships(&self, most: usize) -> Vec<(Arc<Lease>, Vec<String>)> {
         let held = self.leases().into_iter().filter(|lease| lease.ip.is_ipv4()).take(most);

@@ -18,11 +18,11 @@ use crate::domain::change::Change;
 use crate::domain::dhcp::book::{Book, Ticket};
 use crate::domain::dhcp::foreign::Foreign;
 use crate::domain::dhcp::guard::Guard;
-use crate::domain::dhcp::policy::{LinkInfo, Place, Policy};
-use crate::domain::dhcp::v4::{self, Arrival, Decision, Delivery, Facts, Now, Outcome, Request, Silence, Target};
+use crate::domain::dhcp::policy::{LinkInfo, Policy};
+use crate::domain::dhcp::v4::{Now, Silence, Target};
 use crate::domain::dhcp::v6::book::{Book6, Ticket6};
 use crate::domain::dhcp::v6::wire::Kind as Kind6;
-use crate::domain::dhcp::wire::{Kind, Packet, encode};
+use crate::domain::dhcp::wire::Kind;
 use crate::domain::dns::naming::Names;
 use crate::domain::hash::Table;
 use crate::domain::lease::{ClientKey, Lease};
@@ -40,6 +40,8 @@ pub mod explain;
 mod foreign;
 /// Addresses for hosts that are about to be added.
 mod holds;
+/// DHCPv4 datagrams, from the shell to a decision and what comes of it.
+mod intake;
 /// One journal line a decision, at a bounded rate.
 mod journal;
 /// Pools that run low, and strangers.
@@ -211,17 +213,6 @@ struct Waiting {
     since: u64,
 }
 
-/// How a datagram comes to be looked at.
-#[derive(Debug, Clone, Copy, Default)]
-struct Attempt {
-    /// The queue that it came out of is more than half full.
-    pressed: bool,
-    /// It has waited, and was heard already.
-    again: bool,
-    /// Addresses that were found in use while it waited.
-    tries: u8,
-}
-
 /// What became of a datagram, for tests and `simulate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
@@ -298,193 +289,6 @@ impl Leasing {
         Now { wall: self.clock.wall(), mono: self.clock.mono() }
     }
 
-    /// Takes in one datagram. Never waits: replies come out of [`Replies`], after their commit if they
-    /// grant anything.
-    pub fn receive(&self, arrival: &Arrival<'_>, datagram: &[u8]) -> Received {
-        self.receive_from_queue(arrival, datagram, false)
-    }
-
-    /// As [`receive`](Leasing::receive); `pressed`: more than half of the room is taken of the queue that it
-    /// comes out of.
-    pub fn receive_from_queue(&self, arrival: &Arrival<'_>, datagram: &[u8], pressed: bool) -> Received {
-        let since = self.clock.micros();
-        let received = self.take_in(arrival, datagram, Attempt { pressed, ..Attempt::default() });
-        if matches!(received, Received::Answered(_)) {
-            self.counters.request.observe(self.clock.micros().saturating_sub(since));
-        }
-        received
-    }
-
-    /// Takes in one datagram of port 4011, where clients that have an address ask what to boot (DH-414).
-    pub fn receive_boot(&self, arrival: &Arrival<'_>, datagram: &[u8]) -> Received {
-        let packet = match Packet::walk(datagram) {
-            Ok(packet) => packet,
-            Err(why) => {
-                self.counters.malformed(why);
-                return Received::Malformed;
-            }
-        };
-        let request = match Request::read(packet, arrival.clone()) {
-            Ok(request) => request,
-            Err(why) => return self.silent(why),
-        };
-        self.counters.received(request.kind);
-        let mut core = self.core();
-        let (policy, now) = (core.book.policy().clone(), self.now());
-        let facts = Facts { book: &core.book, names: self.names.as_ref(), sightings: None };
-        let decision = v4::decide_boot(&request, &facts, &policy, now);
-        core.journal.decided(&request, &decision, now.mono);
-        core.trail.decided(&request, &decision, false, now.wall);
-        match decision.outcome {
-            Outcome::Send(reply, delivery) => {
-                let (kind, reply) = self.encoded(&request, &reply, delivery);
-                self.answer(kind, reply)
-            }
-            Outcome::Silent(why) => self.silent(why),
-            Outcome::Look(_) => self.silent(Silence::NotBooting),
-        }
-    }
-
-    fn take_in(&self, arrival: &Arrival<'_>, datagram: &[u8], attempt: Attempt) -> Received {
-        let packet = match Packet::walk(datagram) {
-            Ok(packet) => packet,
-            Err(why) => {
-                self.counters.malformed(why);
-                return Received::Malformed;
-            }
-        };
-        let request = match Request::read(packet, arrival.clone()) {
-            Ok(request) => request,
-            Err(why) => return self.silent(why),
-        };
-        self.counters.received(request.kind);
-        let mut core = self.core();
-        let policy = core.book.policy().clone();
-        // a query is of no client, and waits for none
-        let place = request.place(&policy).ok().filter(|_| request.kind != Kind::LeaseQuery);
-        if let Some(place) = place {
-            let client = request.client_key(policy.networks[place.network].identify);
-            let pending = core.book.is_pending(place.network, &client);
-            let client = core.book.network_name(place.network).map(|name| (name, Who::V4(client)));
-            if let Some(client) = client.as_ref().filter(|_| pending) {
-                let asked = Asked::V4(request.packet.xid(), request.kind);
-                return core.join(client, asked, || Deferred::V4(Parcel::of(&request, datagram, 0)));
-            }
-            if let Some(why) = core.refused(&request, place, attempt, self.now()) {
-                return self.silent(why);
-            }
-            return self.handle(&mut core, &policy, &request, client, (datagram, attempt.tries));
-        }
-        self.handle(&mut core, &policy, &request, None, (datagram, attempt.tries))
-    }
-
-    /// A message whose frame came from another hardware address than it names; what is left of it says who is
-    /// said to have sent it.
-    pub fn refuse_forged(&self, arrival: &Arrival<'_>, datagram: &[u8]) -> Received {
-        let packet = match Packet::walk(datagram) {
-            Ok(packet) => packet,
-            Err(why) => {
-                self.counters.malformed(why);
-                return Received::Malformed;
-            }
-        };
-        match Request::read(packet, arrival.clone()) {
-            Ok(request) => {
-                self.core().drop_it(Silence::SourceMac, &request, self.now());
-                self.silent(Silence::SourceMac)
-            }
-            Err(why) => self.silent(why),
-        }
-    }
-
-    fn silent(&self, why: Silence) -> Received {
-        self.counters.silent(why);
-        Received::Silent(why)
-    }
-
-    fn handle(
-        &self,
-        core: &mut Core,
-        policy: &Policy,
-        request: &Request<'_>,
-        client: Option<Client>,
-        (datagram, tries): (&[u8], u8),
-    ) -> Received {
-        let now = self.now();
-        core.book.sweep(now.mono);
-        let looks = core.probing.for_request(policy.rules.probe, request.kind == Kind::Discover, now);
-        let sightings = looks.then(|| core.probing.sightings());
-        let facts = Facts { book: &core.book, names: self.names.as_ref(), sightings };
-        let decision = v4::decide(request, &facts, policy, now);
-        core.journal.decided(request, &decision, now.mono);
-        let holds = matches!(&client, Some((network, Who::V4(key))) if core.book.holds(network, key));
-        core.trail.decided(request, &decision, holds, now.wall);
-        if let Outcome::Silent(why) = &decision.outcome {
-            self.tell_stranger(core, policy, request, *why);
-        }
-        let Decision { outcome, changes, effects } = decision;
-        if let Outcome::Silent(why) = &outcome {
-            core.alarms.note(*why, request, now.mono);
-            if *why == Silence::OtherServer {
-                self.chose_another(request, policy);
-            }
-        }
-        effects.into_iter().for_each(|effect| core.book.affect(effect, now.mono));
-        let (reply, silence) = match outcome {
-            Outcome::Send(reply, delivery) => (Some(self.encoded(request, &reply, delivery)), None),
-            Outcome::Silent(why) => (None, Some(why)),
-            Outcome::Look(ip) => {
-                let Ok(place) = request.place(policy) else { return self.silent(Silence::NoSubnet) };
-                let received = self.set_waiting(core, place.network, ip, Parcel::of(request, datagram, tries));
-                self.stock(core, place, request);
-                return received;
-            }
-        };
-        if let Some(place) = request.place(policy).ok().filter(|_| looks) {
-            self.stock(core, place, request);
-        }
-        if let Some(why) = silence {
-            self.counters.silent(why);
-        }
-        if !changes.is_empty() {
-            let asked = Asked::V4(request.packet.xid(), request.kind);
-            let reply = reply.map(|(kind, reply)| Ready::V4(kind, reply));
-            return self.commit(core, changes, client.map(|client| (client, asked)), reply);
-        }
-        match (reply, silence) {
-            (Some((kind, reply)), _) => self.answer(kind, reply),
-            (None, why) => Received::Silent(why.unwrap_or(Silence::Done)),
-        }
-    }
-
-    fn encoded(
-        &self,
-        request: &Request<'_>,
-        reply: &crate::domain::dhcp::wire::Reply,
-        delivery: Delivery,
-    ) -> (Kind, Outgoing) {
-        let mut bytes = Vec::with_capacity(400);
-        let report = encode(reply, MTU, &mut bytes);
-        self.counters.encoded(&report);
-        let interface = request.arrival.interface.to_owned();
-        (reply.kind, Outgoing { interface, to: delivery.to, from: delivery.from, bytes })
-    }
-
-    /// So many datagrams were dropped before anybody looked at them (DH-604).
-    pub fn lost(&self, count: usize) {
-        self.counters.lost(count);
-    }
-
-    /// A reply that grants nothing leaves at once. When the shell does not keep up the client asks again.
-    fn answer(&self, kind: Kind, reply: Outgoing) -> Received {
-        if self.replies.try_send(reply).is_err() {
-            self.counters.overloaded();
-            return Received::Overloaded;
-        }
-        self.counters.sent(kind);
-        Received::Answered(kind)
-    }
-
     /// Queues changes; the reply waits for them. If they cannot be queued nothing has happened (DH-213).
     fn commit(
         &self,
@@ -552,25 +356,6 @@ impl Leasing {
 }
 
 impl Core {
-    /// DH-811: why this message is not heard, told to those who ask later. What waited was heard before.
-    fn refused(&mut self, request: &Request<'_>, place: Place, attempt: Attempt, now: Now) -> Option<Silence> {
-        if attempt.again {
-            return None;
-        }
-        let policy = self.book.policy().clone();
-        let why = self.guard.refuses(request, place, (&self.book, &policy), attempt.pressed, now.mono)?;
-        self.drop_it(why, request, now);
-        Some(why)
-    }
-
-    /// Notes that a message is dropped before anything is decided about it.
-    fn drop_it(&mut self, why: Silence, request: &Request<'_>, now: Now) {
-        let decision = Decision::silent(why);
-        self.journal.decided(request, &decision, now.mono);
-        self.trail.decided(request, &decision, false, now.wall);
-        self.alarms.note(why, request, now.mono);
-    }
-
     /// DH-212: while a change of this client is being committed, the same request joins it, and the newest
     /// other one waits for it.
     fn join(&mut self, client: &Client, asked: Asked, parcel: impl FnOnce() -> Deferred) -> Received {
@@ -617,23 +402,6 @@ impl Core {
     fn settle(&mut self, Tickets(v4, v6): Tickets) {
         self.book.settle(v4);
         self.book6.settle(v6);
-    }
-}
-
-impl Parcel {
-    fn of(request: &Request<'_>, datagram: &[u8], tries: u8) -> Parcel {
-        let arrival = &request.arrival;
-        Parcel {
-            interface: arrival.interface.to_owned(),
-            local: arrival.local,
-            source: arrival.source,
-            source_port: arrival.source_port,
-            destination: arrival.destination,
-            bytes: datagram.to_vec(),
-            mac: request.mac,
-            relayed: request.relayed(),
-            tries,
-        }
     }
 }
 

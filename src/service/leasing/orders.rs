@@ -39,14 +39,12 @@ impl Leasing {
             Order::Reserve(wanted) => self.planned(wanted, true),
             Order::Unreserve(which) => {
                 let found = self.core().meant(which)?;
-                let Some(found) = found else { return refuse("unknown-reservation", "there is no such reservation") };
-                Ok(vec![Change::ReservationRemoved { id: own(&found)?.id.clone() }])
+                Ok(vec![Change::ReservationRemoved { id: own(found.as_deref())?.id.clone() }])
             }
             Order::Set(which, options) => self.planned(&self.with(which, options)?, false),
             Order::Unset(which, codes) => {
                 let found = self.core().meant(which)?;
-                let Some(found) = found else { return refuse("unknown-reservation", "there is no such reservation") };
-                let mut changed = own(&found)?.clone();
+                let mut changed = own(found.as_deref())?.clone();
                 for (family, number) in codes {
                     if !orders::take(&mut changed, *family, *number) {
                         return refuse("unknown-option", format!("option {number} is not set there"));
@@ -78,13 +76,12 @@ impl Leasing {
     fn with(&self, which: &Which, options: &[CustomOption]) -> Result<Reservation, Refusal> {
         let found = self.core().meant(which)?;
         let mut wanted = match (&found, which.keys.first()) {
-            (Some(found), _) => own(found)?.clone(),
             (None, Some(key)) if which.id.is_none() && which.ip.is_none() => {
                 let id = which.network.as_ref().map_or_else(|| key.id(), |network| format!("{}@{network}", key.id()));
                 let new = Reservation::new(id, Origin::User(which.by.clone()));
                 Reservation { network: which.network.clone(), keys: which.keys.clone(), ..new }
             }
-            (None, _) => return refuse("unknown-reservation", "there is no such reservation"),
+            _ => own(found.as_deref())?.clone(),
         };
         orders::put(&mut wanted, options);
         Ok(wanted)
@@ -106,7 +103,8 @@ impl Leasing {
 }
 
 /// A reservation that may be changed here: those of the configuration and of hosts are changed there (I9).
-fn own(found: &Reservation) -> Result<&Reservation, Refusal> {
+fn own(found: Option<&Reservation>) -> Result<&Reservation, Refusal> {
+    let Some(found) = found else { return refuse("unknown-reservation", "there is no such reservation") };
     match &found.origin {
         Origin::User(_) => Ok(found),
         Origin::Config(_) | Origin::Host(_) => Err(ObjectError::Foreign(found.id.clone()).into()),

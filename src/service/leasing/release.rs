@@ -8,8 +8,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::intake::Attempt;
 use super::steps::Steps;
-use super::{Attempt, Deferred, Leasing, Parcel, Ready, Step, Verdict, Waiting, Who};
+use super::{Deferred, Leasing, Parcel, Ready, Step, Verdict, Waiting, Who};
 use crate::domain::dhcp::v4::Arrival;
 use crate::domain::dhcp::v6::request::mac_of_duid;
 use crate::domain::lease::{ClientKey, IaKind};

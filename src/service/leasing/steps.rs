@@ -22,6 +22,13 @@ pub(super) struct Steps {
     stale: bool,
 }
 
+/// How far a walk through the leases of both families has come.
+enum Walk {
+    Four(Option<Mark>),
+    Six(Option<Mark6>),
+    Over,
+}
+
 impl Leasing {
     /// Looks whether the clock was set, and does what follows.
     pub(super) async fn follow_clock(&self, steps: &mut Steps, ledger: &Ledger, cancel: &CancellationToken) {
@@ -56,18 +63,17 @@ impl Leasing {
 
     /// Writes down again when leases end, where that was by another clock; true if all is done.
     async fn write_ends(&self, ledger: &Ledger, cancel: &CancellationToken) -> bool {
-        let (mut four, mut six) = (Some(None), Some(None));
-        while (four.is_some() || six.is_some()) && !cancel.is_cancelled() {
+        let mut walk = Walk::Four(None);
+        while !matches!(walk, Walk::Over) && !cancel.is_cancelled() {
             let (changes, tickets) = {
                 let mut core = self.core();
-                let changes = core.drifted(self.now(), &mut four, &mut six);
+                let changes = core.drifted(self.now(), &mut walk);
+                if changes.is_empty() {
+                    continue;
+                }
                 let tickets = core.begin(&changes);
                 (changes, tickets)
             };
-            if changes.is_empty() {
-                self.core().settle(tickets);
-                continue;
-            }
             let written = ledger.commit(changes).await;
             self.core().settle(tickets);
             if let Err(why) = written {
@@ -100,18 +106,21 @@ impl Leasing {
 }
 
 impl Core {
-    /// The next leases of both families whose end on disk is another one than in memory. The marks say where
-    /// to go on; `None` when there are no more.
-    fn drifted(&self, now: Now, four: &mut Option<Option<Mark>>, six: &mut Option<Option<Mark6>>) -> Vec<Change> {
-        if let Some(after) = four.take() {
-            let (changes, next) = self.book.drifted(now, after, BATCH);
-            *four = next.map(Some);
-            return changes;
+    /// The next leases whose end on disk is another one than in memory.
+    fn drifted(&self, now: Now, walk: &mut Walk) -> Vec<Change> {
+        match *walk {
+            Walk::Four(after) => {
+                let (changes, next) = self.book.drifted(now, after, BATCH);
+                *walk = next.map_or(Walk::Six(None), |mark| Walk::Four(Some(mark)));
+                changes
+            }
+            Walk::Six(after) => {
+                let (changes, next) = self.book6.drifted(now, after, BATCH);
+                *walk = next.map_or(Walk::Over, |mark| Walk::Six(Some(mark)));
+                changes
+            }
+            Walk::Over => Vec::new(),
         }
-        let Some(after) = six.take() else { return Vec::new() };
-        let (changes, next) = self.book6.drifted(now, after, BATCH);
-        *six = next.map(Some);
-        changes
     }
 
     /// Quarantines last as long as they were meant to.

@@ -5,15 +5,20 @@
 //! HTTP: all of `/boot/…`, and nothing else. TFTP: `boot/…` likewise; besides, any name whose first part
 //! the folder has, since boot loaders look for their files beside each other and not below a prefix.
 
+use std::future::Future;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use ipnet::IpNet;
 
 use super::request::{FileReply, FileRequest, Protocol};
+use crate::domain::dhcp::v4::BootClient;
 use crate::domain::lease::Binding;
 use crate::domain::phone::route::Name;
 use crate::folder::{Folder, Opened};
@@ -62,7 +67,7 @@ impl BootFile {
 
     /// The next bytes at an offset, at most 32 KiB and at most up to `end`; read on a thread that may block.
     /// A file that has become shorter is an error: whoever waits for the rest must not take it for whole.
-    pub async fn read(&self, offset: u64, end: u64) -> io::Result<Bytes> {
+    fn read(&self, offset: u64, end: u64) -> impl Future<Output = io::Result<Bytes>> + Send + 'static {
         let length = usize::try_from(end.saturating_sub(offset)).unwrap_or(CHUNK).min(CHUNK);
         let opened = self.opened.clone();
         let reading = tokio::task::spawn_blocking(move || {
@@ -70,7 +75,44 @@ impl BootFile {
             let read = opened.read_at(&mut buffer, offset)?;
             if read < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(Bytes::from(buffer)) }
         });
-        reading.await.map_err(io::Error::other)?
+        async { reading.await.map_err(io::Error::other)? }
+    }
+
+    /// Its bytes from `part.start` to before `part.end`, piece by piece.
+    pub fn pieces(self, part: Range<u64>) -> Pieces {
+        Pieces { file: self, left: part, reading: None }
+    }
+}
+
+/// A part of a boot file that is read as it is taken. An error ends it.
+pub struct Pieces {
+    file: BootFile,
+    left: Range<u64>,
+    reading: Option<Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>>,
+}
+
+impl Pieces {
+    /// Bytes of the whole file.
+    pub fn size(&self) -> u64 {
+        self.file.size
+    }
+
+    /// Bytes that were not taken yet.
+    pub fn left(&self) -> u64 {
+        self.left.end.saturating_sub(self.left.start)
+    }
+
+    /// The next piece, never an empty one; `None` at the end.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if self.left() == 0 {
+            return Poll::Ready(None);
+        }
+        let (file, left) = (&self.file, &self.left);
+        let reading = self.reading.get_or_insert_with(|| Box::pin(file.read(left.start, left.end)));
+        let read = ready!(reading.as_mut().poll(cx));
+        self.reading = None;
+        self.left.start = read.as_ref().map_or(self.left.end, |bytes| self.left.start + bytes.len() as u64);
+        Poll::Ready(Some(read))
     }
 }
 
@@ -173,5 +215,5 @@ impl BootFolder {
 fn boots(binding: &Binding) -> bool {
     let class = binding.vendor_class.as_deref().unwrap_or_default();
     let user = binding.user_class.as_deref().unwrap_or_default();
-    class.starts_with(b"PXEClient") || class.starts_with(b"HTTPClient") || user == b"iPXE" || user == b"\x04iPXE"
+    BootClient::of(class).is_some() || user == b"iPXE" || user == b"\x04iPXE"
 }

@@ -48,7 +48,7 @@ mod revisions;
 mod tests;
 
 use boot::{BootCounters, BootFolder};
-pub use boot::{BootFile, BootSettings};
+pub use boot::{BootFile, BootSettings, Pieces};
 use counters::Counters;
 use memory::{Pending, Remembered, Unidentified};
 pub use request::{Attribution, Decision, FileReply, FileRequest, Protocol, Reason, Served, Trace};

@@ -3,7 +3,6 @@
 use std::net::Ipv4Addr;
 
 use super::{Case, Decision};
-use crate::domain::dhcp::policy::Placeholders;
 use crate::domain::dhcp::wire::{Kind, code};
 
 impl Case<'_> {
@@ -23,8 +22,7 @@ impl Case<'_> {
     /// What the strongest level of the configuration says.
     fn configured(&self, code: u8) -> Option<Vec<u8>> {
         let (ip, place) = (Ipv4Addr::UNSPECIFIED, self.place);
-        let fill =
-            Placeholders { mac: self.request.mac, ip, server_ip: self.server_id, http_url: &self.policy.http_url };
+        let fill = self.placeholders(ip);
         let levels = self.levels(ip, place);
         let settings = levels.iter().rev().flat_map(|level| level.settings.iter().rev());
         settings.filter(|setting| setting.code == code).find_map(|setting| setting.value.wire(code, &fill))

@@ -105,12 +105,7 @@ impl Case<'_> {
         let ip = self.bound().or_else(|| self.choose());
         let at = ip.unwrap_or(Ipv4Addr::UNSPECIFIED);
         let place = self.place_of(at);
-        let fill = Placeholders {
-            mac: self.request.mac,
-            ip: at,
-            server_ip: self.server_id,
-            http_url: &self.policy.http_url.replace("${server_ip}", &self.server_id.to_string()),
-        };
+        let fill = self.placeholders(at);
         let levels = self.levels(at, place);
         let boot = self.boot_fields(&levels, &fill);
         let mut words: Vec<Words> = Vec::new();

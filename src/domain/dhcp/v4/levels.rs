@@ -8,6 +8,7 @@ use crate::domain::dhcp::classes::Class;
 use crate::domain::dhcp::policy::{
     Boot, BootRule, LeaseTimes, Network, Place, Placeholders, Pool, Recipe, Setting, Subnet,
 };
+use crate::domain::dhcp::wire::Reply;
 use crate::domain::lease::{Origin, Reservation};
 
 /// Where values come from. The order of the variants is the order of precedence.
@@ -62,12 +63,29 @@ pub(super) struct BootFields {
     pub file: Option<String>,
 }
 
+impl BootFields {
+    /// Writes `file` and `sname` of the header; what does not fit would name another file or server.
+    pub(super) fn name_files(self, reply: &mut Reply) {
+        reply.file = self.file.map(String::into_bytes).filter(|file| file.len() <= 128).unwrap_or_default();
+        reply.sname = self.server_name.map(String::into_bytes).filter(|name| name.len() <= 64).unwrap_or_default();
+    }
+}
+
 impl<'a> Case<'a> {
     /// All levels that hold for this client at that address, the weakest first. The reservation's own values
     /// are ready bytes and come after these.
     pub(super) fn levels(&self, ip: Ipv4Addr, place: Place) -> Vec<Level<'a>> {
-        let rule = self.policy.boot.iter().find(|rule| rule.fits(self.asked, &self.member));
-        self.levels_with(ip, place, rule)
+        self.levels_with(ip, place, self.boot_rule())
+    }
+
+    /// The first boot rule that fits.
+    pub(super) fn boot_rule(&self) -> Option<&'a BootRule> {
+        self.policy.boot.iter().find(|rule| rule.fits(self.asked, &self.member))
+    }
+
+    /// What placeholders stand for with this client at that address.
+    pub(super) fn placeholders(&self, ip: Ipv4Addr) -> Placeholders<'a> {
+        Placeholders { mac: self.request.mac, ip, server_ip: self.server_id, http_url: &self.policy.http_url }
     }
 
     /// The same with the boot rule that the client has chosen.

@@ -41,7 +41,7 @@ use crate::domain::lease::{ClientKey, Reservation};
 use crate::domain::net::Mac;
 pub use crate::domain::time::Now;
 pub use discover::STOCK;
-pub use proxy::decide_boot;
+pub use proxy::{BootClient, decide_boot};
 pub use request::{Arrival, Request};
 
 /// What decisions are made against, beside the policy.

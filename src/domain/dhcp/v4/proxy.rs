@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use super::reply::Keep;
 use super::{Asked, Case, Decision, Delivery, Facts, Now, Request, Silence, Target};
-use crate::domain::dhcp::policy::{BootRule, Placeholders, Policy};
+use crate::domain::dhcp::policy::{BootRule, Policy};
 use crate::domain::dhcp::wire::{Kind, Reply, code};
 
 /// Sub-options of option 43 (PXE 2.1 §2.3, table 2-1).
@@ -28,34 +28,40 @@ const OWN_TYPES: usize = 0x8000;
 /// The type that means the machine's own disk.
 const LOCAL_BOOT: u16 = 0;
 
-/// What a client may send for which server.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Client {
+/// Firmware that boots from the network, by the begin of its vendor class (option 60).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootClient {
     Pxe,
     Http,
 }
 
-impl Client {
-    fn of(request: &Request<'_>) -> Option<Client> {
-        let class = request.vendor_class.as_deref()?;
-        match class {
-            _ if class.starts_with(b"PXEClient") => Some(Client::Pxe),
-            _ if class.starts_with(b"HTTPClient") => Some(Client::Http),
-            _ => None,
+impl BootClient {
+    /// By option 60; `None` for everybody else.
+    pub fn of(vendor_class: &[u8]) -> Option<BootClient> {
+        [BootClient::Pxe, BootClient::Http].into_iter().find(|client| vendor_class.starts_with(client.name()))
+    }
+
+    /// What its answers have in option 60.
+    pub(super) fn name(self) -> &'static [u8] {
+        match self {
+            BootClient::Pxe => b"PXEClient",
+            BootClient::Http => b"HTTPClient",
         }
     }
 
-    fn name(self) -> &'static [u8] {
-        match self {
-            Client::Pxe => b"PXEClient",
-            Client::Http => b"HTTPClient",
-        }
+    fn asking(request: &Request<'_>) -> Option<BootClient> {
+        BootClient::of(request.vendor_class.as_deref()?)
     }
 }
 
 /// True if the client says that it boots from the network.
 pub(super) fn boots(request: &Request<'_>) -> bool {
-    Client::of(request).is_some()
+    BootClient::asking(request).is_some()
+}
+
+/// Option 43 of an answer that says all: boot its file, ask nobody.
+pub(super) fn use_this_file() -> Vec<u8> {
+    encapsulated(vec![(sub::DISCOVERY_CONTROL, vec![USE_THIS_FILE])])
 }
 
 /// What to do about a request that came to port 4011: a client with an address, which it got elsewhere, asks
@@ -79,18 +85,18 @@ pub fn decide_boot(request: &Request<'_>, facts: &Facts<'_>, policy: &Policy, no
 impl<'a> Case<'a> {
     /// On a network in proxy mode, port 67: an offer to who boots, and nothing else at all.
     pub(super) fn proxy(&self) -> Decision {
-        let client = Client::of(self.request).filter(|_| self.request.kind == Kind::Discover);
+        let client = BootClient::asking(self.request).filter(|_| self.request.kind == Kind::Discover);
         let Some(client) = client else { return Decision::silent(Silence::NotBooting) };
         let mut reply = self.boot_header(Kind::Offer, client);
-        let vendor = match self.menu().filter(|_| client == Client::Pxe) {
+        let vendor = match self.menu().filter(|_| client == BootClient::Pxe) {
             Some(rules) => {
                 reply.siaddr = self.server_id;
                 self.menu_options(&rules)
             }
-            None if self.add_boot(&mut reply, self.rule()) => vec![(sub::DISCOVERY_CONTROL, vec![USE_THIS_FILE])],
+            None if self.add_boot(&mut reply, self.boot_rule()) => vec![(sub::DISCOVERY_CONTROL, vec![USE_THIS_FILE])],
             None => return Decision::silent(Silence::NotBooting),
         };
-        if client == Client::Pxe {
+        if client == BootClient::Pxe {
             add_vendor(&mut reply, vendor);
         }
         Decision::send(self.addressed(reply))
@@ -98,7 +104,7 @@ impl<'a> Case<'a> {
 
     /// Port 4011: the file of the entry that was chosen, or of the first that fits.
     fn boot_server(&self) -> Decision {
-        let Some(client) = Client::of(self.request) else { return Decision::silent(Silence::NotBooting) };
+        let Some(client) = BootClient::asking(self.request) else { return Decision::silent(Silence::NotBooting) };
         let item = self.chosen_item();
         let rule = match item {
             Some([high, low, _, _]) => {
@@ -109,7 +115,7 @@ impl<'a> Case<'a> {
                 };
                 Some(rule)
             }
-            None => self.rule(),
+            None => self.boot_rule(),
         };
         let mut reply = self.boot_header(Kind::Ack, client);
         reply.ciaddr = self.request.packet.ciaddr();
@@ -124,13 +130,9 @@ impl<'a> Case<'a> {
         Decision::send((reply, Delivery { to, from: arrival.local }))
     }
 
-    fn rule(&self) -> Option<&'a BootRule> {
-        self.policy.boot.iter().find(|rule| rule.fits(self.asked, &self.member))
-    }
-
     /// The rules that this client may choose from, if the first one that fits is one to be chosen.
     fn menu(&self) -> Option<Vec<(usize, &'a BootRule)>> {
-        self.rule().filter(|rule| rule.menu.is_some())?;
+        self.boot_rule().filter(|rule| rule.menu.is_some())?;
         let all = self.policy.boot.iter().enumerate();
         Some(all.filter(|(_, rule)| rule.menu.is_some() && rule.fits(self.asked, &self.member)).collect())
     }
@@ -182,7 +184,7 @@ impl<'a> Case<'a> {
     }
 
     /// No address, no times; who we are, and the client's own words back to it (DH-412).
-    fn boot_header(&self, kind: Kind, client: Client) -> Reply {
+    fn boot_header(&self, kind: Kind, client: BootClient) -> Reply {
         let mut reply = self.header(kind);
         reply.options.push((code::VENDOR_CLASS, client.name().to_vec()));
         if let Some(uuid) = self.request.packet.option(code::PXE_UUID) {
@@ -194,14 +196,9 @@ impl<'a> Case<'a> {
     /// File, server and options of the boot rule, or of what is stronger than it; false if there is no file.
     fn add_boot(&self, reply: &mut Reply, rule: Option<&BootRule>) -> bool {
         let ip = self.request.packet.ciaddr();
-        let fill = Placeholders {
-            mac: self.request.mac,
-            ip,
-            server_ip: self.server_id,
-            http_url: &self.policy.http_url.replace("${server_ip}", &self.server_id.to_string()),
-        };
+        let fill = self.placeholders(ip);
         let boot = self.boot_fields(&self.levels_with(Ipv4Addr::UNSPECIFIED, self.place, rule), &fill);
-        let Some(file) = boot.file.filter(|file| !file.is_empty()) else { return false };
+        let Some(file) = boot.file.as_ref().filter(|file| !file.is_empty()) else { return false };
         reply.siaddr = boot.siaddr.unwrap_or(self.server_id);
         let mut chosen = self.collecting();
         if let Some(name) = &boot.server_name {
@@ -214,9 +211,7 @@ impl<'a> Case<'a> {
             }
         }
         reply.options.extend(chosen.sent());
-        // what does not fit would name another file or server
-        reply.file = Some(file.into_bytes()).filter(|file| file.len() <= 128).unwrap_or_default();
-        reply.sname = boot.server_name.map(String::into_bytes).filter(|name| name.len() <= 64).unwrap_or_default();
+        boot.name_files(reply);
         true
     }
 }
@@ -226,6 +221,11 @@ fn add_vendor(reply: &mut Reply, subs: Vec<(u8, Vec<u8>)>) {
     if reply.options.iter().any(|(code, _)| *code == code::VENDOR) {
         return;
     }
+    reply.options.push((code::VENDOR, encapsulated(subs)));
+}
+
+/// Sub-options as one value (RFC 2132 §8.4); empty ones are left out.
+fn encapsulated(subs: Vec<(u8, Vec<u8>)>) -> Vec<u8> {
     let mut value = Vec::new();
     for (number, bytes) in subs.into_iter().filter(|(_, bytes)| !bytes.is_empty()) {
         let Ok(length) = u8::try_from(bytes.len()) else { continue };
@@ -233,5 +233,5 @@ fn add_vendor(reply: &mut Reply, subs: Vec<(u8, Vec<u8>)>) {
         value.extend(bytes);
     }
     value.push(sub::END);
-    reply.options.push((code::VENDOR, value));
+    value
 }

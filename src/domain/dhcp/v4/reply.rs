@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::bootp::is_dhcp_only;
 use super::levels::{BootFields, Level, Source};
+use super::proxy::{self, BootClient};
 use super::{Case, Decision, Delivery, Target};
 use crate::domain::dhcp::policy::{Place, Placeholders};
 use crate::domain::dhcp::value;
@@ -17,8 +18,6 @@ struct Chosen {
     force: bool,
 }
 
-/// PXE 2.1 §2.3, sub-option 6 (discovery control), bit 3: boot the file of this answer, ask nobody.
-const USE_THIS_FILE: [u8; 4] = [6, 1, 8, 255];
 /// The server's port, and a relay's.
 const SERVER_PORT: u16 = 67;
 
@@ -130,16 +129,13 @@ impl Case<'_> {
     fn with_options(&self, kind: Kind, ip: Ipv4Addr, place: Place) -> Reply {
         let mut reply = self.header(kind);
         reply.yiaddr = ip;
-        let fill =
-            Placeholders { mac: self.request.mac, ip, server_ip: self.server_id, http_url: &self.policy.http_url };
+        let fill = self.placeholders(ip);
         let levels = self.levels(ip, place);
         let boot = self.boot_fields(&levels, &fill);
         reply.siaddr = boot.siaddr.unwrap_or(Ipv4Addr::UNSPECIFIED);
         let mut options = self.collecting();
         self.choose_options(&mut options, place, &levels, &fill, &boot);
-        // what does not fit would name another file or server
-        reply.file = boot.file.map(String::into_bytes).filter(|file| file.len() <= 128).unwrap_or_default();
-        reply.sname = boot.server_name.map(String::into_bytes).filter(|name| name.len() <= 64).unwrap_or_default();
+        boot.name_files(&mut reply);
         // RFC 2563 §2.3: only those who get no address are told whether to make one
         reply.options.extend(options.sent().filter(|(code, _)| *code != code::AUTO_CONFIGURE));
         self.add_client_id(&mut reply);
@@ -205,14 +201,13 @@ impl Case<'_> {
             put(code::BOOT_FILE, file.clone().into_bytes(), false);
             // firmware ignores an answer without its own class in it (DH-412, DH-413)
             let class = self.request.vendor_class.as_deref().unwrap_or_default();
-            for kind in ["PXEClient", "HTTPClient"] {
-                if class.starts_with(kind.as_bytes()) {
-                    put(code::VENDOR_CLASS, kind.as_bytes().to_vec(), true);
-                }
+            let client = BootClient::of(class);
+            if let Some(client) = client {
+                put(code::VENDOR_CLASS, client.name().to_vec(), true);
             }
             // PXE 2.1 §2.2.3: an answer of a PXE server that says nothing more sends EDK2 to port 4011 for the file
-            if class.starts_with(b"PXEClient") {
-                put(code::VENDOR, USE_THIS_FILE.to_vec(), true);
+            if client == Some(BootClient::Pxe) {
+                put(code::VENDOR, proxy::use_this_file(), true);
             }
         }
         // RFC 4578 §2.3: echoed to those that sent it
@@ -308,17 +303,16 @@ pub(super) struct Options<'a> {
     chosen: Vec<Chosen>,
 }
 
-impl Options<'_> {
-    /// The client asked for it, or takes whatever comes.
-    fn asked(&self, code: u8) -> bool {
-        self.requested.is_empty() || self.requested.contains(&code)
-    }
+/// The client asked for it, or takes whatever comes.
+fn asked(requested: &[u8], code: u8) -> bool {
+    requested.is_empty() || requested.contains(&code)
+}
 
+impl Options<'_> {
     /// What is sent.
     pub(super) fn sent(self) -> impl Iterator<Item = (u8, Vec<u8>)> {
         let Options { requested, chosen } = self;
-        let wanted = move |c: &Chosen| c.force || requested.is_empty() || requested.contains(&c.code);
-        chosen.into_iter().filter(wanted).map(|c| (c.code, c.value))
+        chosen.into_iter().filter(move |c| c.force || asked(requested, c.code)).map(|c| (c.code, c.value))
     }
 }
 
@@ -333,7 +327,7 @@ impl Keep<'_> for Options<'_> {
     /// Routes make other routes; a weaker level may have forced what a stronger one sets.
     fn wants(&self, code: u8, force: bool) -> bool {
         let routes = matches!(code, code::ROUTER | code::ROUTES | code::MS_ROUTES);
-        force || routes || self.asked(code) || self.value(code).is_some()
+        force || routes || asked(self.requested, code) || self.value(code).is_some()
     }
 
     fn value(&self, code: u8) -> Option<&[u8]> {

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use super::{Api, Params};
 use crate::domain::dhcp::{options, value};
 use crate::domain::hex;
-use crate::domain::lease::Lease;
 use crate::server::http::problem::Problem;
 use crate::service::leasing::explain::Question;
 
@@ -71,9 +70,7 @@ async fn explain(State(api): State<Arc<Api>>, Params(asked): Params<Asked>) -> R
     let question = asked.question()?;
     let (mac, ip) = (question.mac, question.ip);
     let found = api.leasing.explain(question).map_err(Problem::bad)?;
-    let holds =
-        |lease: &Arc<Lease>| lease.ip.is_ipv4() && ip.map_or(mac.is_some() && lease.mac == mac, |ip| lease.ip == ip);
-    let state = match (&found.reservation, api.leasing.leases().iter().any(holds)) {
+    let state = match (&found.reservation, api.leasing.is_leased(mac, ip)) {
         (_, true) => "leased",
         (Some(_), false) => "reserved",
         (None, false) => "newcomer",

@@ -1,7 +1,6 @@
 //! Bodies of answers: bytes that are there, or a part of a boot file that is read as the peer takes it. Owns
 //! that a transfer which goes on keeps its connection alive, and one that does not loses it.
 
-use std::future::Future;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
@@ -13,7 +12,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::time::Instant;
 
-use crate::service::provisioning::BootFile;
+use crate::service::provisioning::{BootFile, Pieces};
 
 /// When a connection ends at the latest.
 #[derive(Clone)]
@@ -63,37 +62,23 @@ impl Payload {
 
     /// A part of a boot file; the peer keeps its connection as long as it takes it in.
     pub fn part(file: BootFile, part: Range<u64>, life: Life) -> Payload {
-        Payload::File(Part { file, at: part.start, end: part.end, reading: None, life })
+        Payload::File(Part { pieces: file.pieces(part), life })
     }
 }
 
-/// Bytes `at..end` of a file.
+/// Each piece that is taken keeps the connection alive.
 pub(super) struct Part {
-    file: BootFile,
-    at: u64,
-    end: u64,
-    reading: Option<Pin<Box<dyn Future<Output = io::Result<Bytes>> + Send>>>,
+    pieces: Pieces,
     life: Life,
 }
 
 impl Part {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        if self.at >= self.end {
-            return Poll::Ready(None);
+        let piece = ready!(self.pieces.poll(cx));
+        if piece.is_some() {
+            self.life.extend(PIECE);
         }
-        let (file, at, end) = (&self.file, self.at, self.end);
-        let reading = self.reading.get_or_insert_with(|| {
-            let file = file.clone();
-            Box::pin(async move { file.read(at, end).await })
-        });
-        let read = ready!(reading.as_mut().poll(cx));
-        self.reading = None;
-        self.life.extend(PIECE);
-        match &read {
-            Ok(bytes) => self.at += bytes.len() as u64,
-            Err(_) => self.at = self.end,
-        }
-        Poll::Ready(Some(read))
+        Poll::Ready(piece)
     }
 }
 
@@ -113,14 +98,14 @@ impl Body for Payload {
     fn is_end_stream(&self) -> bool {
         match self {
             Payload::Bytes(bytes) => bytes.is_end_stream(),
-            Payload::File(part) => part.at >= part.end,
+            Payload::File(part) => part.pieces.left() == 0,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Payload::Bytes(bytes) => bytes.size_hint(),
-            Payload::File(part) => SizeHint::with_exact(part.end - part.at),
+            Payload::File(part) => SizeHint::with_exact(part.pieces.left()),
         }
     }
 }

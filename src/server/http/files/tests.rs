@@ -31,16 +31,7 @@ struct Rig {
 async fn rig(settings: Settings) -> Rig {
     let house = house(Policy::default());
     let addresses = vec!["127.0.0.1/8".parse().unwrap()];
-    let link = Link {
-        index: 1,
-        name: LINK.to_owned(),
-        up: true,
-        loopback: false,
-        mac: None,
-        mtu: 1500,
-        addresses,
-        deprecated: Vec::new(),
-    };
+    let link = Link { index: 1, name: LINK.to_owned(), up: true, mtu: 1500, addresses, ..Link::default() };
     let settings = Settings { listen: vec![lo(1)], port: 0, ..settings };
     let files = Files::bind(settings, house.phones.clone(), LinkWatch::fixed(Links::new([link]))).await.unwrap();
     let (at, stop) = (files.addresses()[0], CancellationToken::new());

@@ -63,25 +63,23 @@ fn client(duid: &[u8], request: &Request6<'_>) -> ClientKey {
 
 /// Everything that the answer names.
 fn given(decision: &Decision6<'_>) -> impl Iterator<Item = IpAddr> {
-    let items = match &decision.outcome {
-        Outcome6::Send(reply, _) => reply.items.as_slice(),
-        Outcome6::Silent(_) => &[],
+    let reply = match &decision.outcome {
+        Outcome6::Send(reply, _) => Some(reply),
+        Outcome6::Silent(_) => None,
     };
-    let leased =
-        items.iter().filter_map(|item| if let Item::Ia(ia) = item { Some(ia.leased.as_slice()) } else { None });
-    leased.flatten().map(|leased| IpAddr::V6(leased.ip))
+    reply.into_iter().flat_map(|reply| reply.ias()).flat_map(|ia| &ia.leased).map(|leased| IpAddr::V6(leased.ip))
 }
 
 fn verdict(request: &Request6<'_>, decision: &Decision6<'_>) -> Verdict {
     match &decision.outcome {
         Outcome6::Silent(why) => Verdict::Silent { reason: why.label(), why: silence(request, *why) },
         Outcome6::Send(reply, _) => {
-            let ias = || reply.items.iter().filter_map(|item| if let Item::Ia(ia) = item { Some(ia) } else { None });
-            let all = || ias().flat_map(|ia| &ia.leased).filter(|leased| leased.valid > 0);
+            let all = || reply.ias().flat_map(|ia| &ia.leased).filter(|leased| leased.valid > 0);
+            let ias: Vec<&IaReply<'_>> = reply.ias().collect();
             // a lone address needs no list
-            let lone = all().count() == 1 && ias().count() == 1 && all().all(|leased| leased.length == 128);
-            let lone = lone && ias().all(|ia| ia.leased.len() == 1);
-            let fates: Vec<String> = ias().filter(|_| !lone).map(fate).collect();
+            let lone =
+                matches!(&ias[..], [ia] if matches!(&ia.leased[..], [one] if one.length == 128 && one.valid > 0));
+            let fates: Vec<String> = ias.into_iter().filter(|_| !lone).map(fate).collect();
             let why = reason(request, reply, decision);
             Verdict::Replied {
                 message: reply.kind.name(),
@@ -163,7 +161,7 @@ fn reason(request: &Request6<'_>, reply: &Reply<'_>, decision: &Decision6<'_>) -
 }
 
 fn reply_gives(reply: &Reply<'_>) -> bool {
-    reply.items.iter().any(|item| matches!(item, Item::Ia(ia) if ia.leased.iter().any(|leased| leased.valid > 0)))
+    reply.ias().any(|ia| ia.leased.iter().any(|leased| leased.valid > 0))
 }
 
 /// Why there was no answer, where DHCPv6 has a reason of its own.

@@ -17,6 +17,13 @@ pub struct Reply<'a> {
     pub items: Vec<Item<'a>>,
 }
 
+impl<'a> Reply<'a> {
+    /// The identity associations in it.
+    pub fn ias(&self) -> impl Iterator<Item = &IaReply<'a>> {
+        self.items.iter().filter_map(|item| if let Item::Ia(ia) = item { Some(ia) } else { None })
+    }
+}
+
 /// One option of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item<'a> {
