@@ -37,7 +37,7 @@ name = "lan"
 interface = "lo"
 [[network.subnet]]
 prefix = "10.99.0.0/16"
-pool = ["10.99.1.0-10.99.4.255"]
+pool = ["10.99.1.0-10.99.254.255"] # room for the hosts of all lives
 router = "10.99.0.1"
 relays = ["127.0.0.2"]
 [dhcp4]

@@ -21,6 +21,9 @@ const RELAY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// Clients that take turns.
 const CLIENTS: u64 = 150;
 
+/// Between two rounds of edits.
+const EDIT: Duration = Duration::from_millis(5);
+
 /// What the daemon said was done.
 #[derive(Default)]
 pub struct Acknowledged {
@@ -116,6 +119,8 @@ fn edit(api: &Path, mut edits: Edits, round: u64, stop: &AtomicBool, done: &Atom
             edits.hosts.insert(host, txid);
         }
         done.fetch_add(1, Ordering::SeqCst);
+        // on a quiet machine a thousand hosts a second would use the pool up, and clients would be left without
+        std::thread::sleep(EDIT);
     }
     edits
 }
